@@ -13,3 +13,19 @@ class RunError(RuntimeError):
 
     The commands print it as one line and exit with status 1.
     """
+
+
+def require(condition: bool, name: str, value: object, should: str) -> None:
+    """Raise an InputError that names a config field, its value and what would be right.
+
+    Args:
+      condition: whether the value is right.
+      name: the field, such as `model.num_heads`.
+      value: what it was given.
+      should: the end of a sentence, such as 'must be at least 1'.
+
+    Raises:
+      InputError: where the condition does not hold.
+    """
+    if not condition:
+        raise InputError(f'{name} is {value!r}: it {should}')

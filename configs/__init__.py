@@ -1,0 +1,1 @@
+"""Configs: one file a study, `get_config(variant) -> ConfigDict`, every field commented."""

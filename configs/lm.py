@@ -1,0 +1,152 @@
+"""Language models on real text: `get_config(variant)`.
+
+Variants: `ngram`, `transformer` and every recurrent cell (`rnn`, `lstm`, `gru`) on the embedded
+corpus `pydoc`; `shakespeare_*` below. A variant has the fields its family reads and no others.
+
+    python -m experiments.train --config=configs/lm.py:gru --workdir=runs/gru
+"""
+
+from ml_collections import ConfigDict
+
+from nlp_models.errors import InputError
+from nlp_models.models import CELLS, FAMILIES
+
+
+def base() -> ConfigDict:
+    """What every run has."""
+    return ConfigDict(
+        dict(
+            seed=0,  # of parameters, batches and dropout
+            steps=1000,  # in all; may change on resuming (the schedule stretches to the new end)
+            batch_size=32,  # windows a step, over all devices
+            sequence_length=64,  # tokens a window predicts; a transformer's context
+            accumulate=1,  # microbatches a step is cut into, to save memory
+            carry_state=False,  # recurrent families: truncated BPTT that carries the state across
+            #   batches, each row of the batch reading a stream of its own
+            eval_every=250,  # steps between evaluations of the whole validation split
+            log_every=50,  # steps between lines of the metrics
+            checkpoint_every=250,  # steps between checkpoints; the best is kept besides
+            keep_checkpoints=2,  # how many of the newest are kept
+            num_devices=0,  # 0: the most that divide the batch (on a CPU, at most one a core)
+            data=dict(
+                name='pydoc',  # a TFDS name; read where path is empty
+                path='',  # a text file, or a folder of them
+                splits=(0.9, 0.05, 0.05),  # train, validation, test shares of a path's text
+                text_feature='text',  # which feature of the TFDS set is the text
+                tokenizer='bytes',  # bytes, chars or bpe
+                vocab_size=2048,  # of bpe
+                cache_dir='',  # tokens; '': $NLP_MODELS_CACHE, or ~/.cache/nlp_models
+                tfds_dir='',  # '': TFDS's own folder, and for pydoc one in the cache
+            ),
+            optimizer=dict(
+                name='adamw',  # or sgd (b1 is its momentum)
+                learning_rate=3e-3,  # at the peak
+                schedule='cosine',  # cosine, linear or constant
+                warmup_steps=50,  # steps of linear rise
+                final_learning_rate_ratio=0.0,  # the last step's rate over the peak's
+                b1=0.9,
+                b2=0.99,
+                weight_decay=0.1,  # on matrices alone
+                clip_norm=1.0,  # of the gradient's global norm; 0: no clipping
+            ),
+        )
+    )
+
+
+def _neural() -> dict:
+    """What every neural family has."""
+    return dict(
+        hidden_size=128,  # N of a cell, D of a transformer
+        num_layers=1,
+        dropout_rate=0.0,
+        tie_embeddings=False,  # the head's matrix is the embedding's
+        head_bias=True,  # b_o of o_t = V h_t + b_o
+        embed_std=1.0,  # of the initial embedding
+        dtype='float32',  # or bfloat16, to compute in; parameters stay float32
+    )
+
+
+def _model(family: str) -> dict:
+    """The `model` group of a family."""
+    if family == 'ngram':
+        return dict(family=family, order=5)  # n: the longest gram
+    if family == 'transformer':
+        return dict(
+            _neural(),
+            family=family,
+            num_layers=4,
+            num_heads=4,
+            feed_forward_size=0,  # 0: 4 × hidden_size
+            norm='pre',  # or post, as in the 2017 paper
+            activation='gelu',  # or relu
+            positions='rotary',  # learned, sinusoidal, rotary or none
+            use_bias=True,  # in dense layers and LayerNorms
+            init_std=0.02,  # of the initial weights; 0: 1/√(fan in)
+            head_bias=False,
+            embed_std=0.02,
+            remat=False,  # recompute the blocks in the backward pass, to save memory
+            scan_layers=False,  # compile one block instead of num_layers
+        )
+    extra = {'rnn': dict(activation='tanh'), 'gru': dict(reset_after=False)}.get(family, {})
+    #   rnn: σ, tanh or sigmoid; gru: reset after the product (cuDNN's, torch's), not before
+    return dict(
+        _neural(),
+        family=family,
+        hidden_size=256,
+        embed_size=0,  # D; 0: hidden_size
+        orthogonal=True,  # W starts orthogonal
+        forget_bias=1.0,  # where a forget gate's bias starts
+        **extra,
+    )
+
+
+def get_config(variant: str = 'gru') -> ConfigDict:
+    """The config of a variant.
+
+    Raises:
+      InputError: for a variant there is none of.
+    """
+    if variant in FAMILIES:
+        config = base()
+        config.model = _model(variant)
+        if variant in CELLS:
+            config.optimizer.weight_decay = 0.0
+        return config
+    if variant in _SHAKESPEARE:
+        return _SHAKESPEARE[variant]()
+    known = ', '.join((*FAMILIES, *_SHAKESPEARE))
+    raise InputError(f'configs/lm.py has no variant {variant!r}; it has {known}')
+
+
+def _shakespeare(family: str) -> ConfigDict:
+    """nanoGPT's smallest setting: 12 windows of 64 characters, 2000 steps, 10 % to validate.
+
+    Give the text with --config.data.path=FILE, or have TFDS's tiny_shakespeare prepared.
+    """
+    config = get_config(family)
+    config.batch_size, config.sequence_length, config.steps = 12, 64, 2000
+    config.data.update(name='tiny_shakespeare', tokenizer='chars', splits=(0.9, 0.1, 0.0))
+    config.optimizer.warmup_steps = 100
+    return config
+
+
+def _shakespeare_nanogpt() -> ConfigDict:
+    """nanoGPT's own choices for a CPU: learned positions, no biases, AdamW at 1e-3 to 1e-4."""
+    config = _shakespeare('transformer')
+    config.model.update(positions='learned', use_bias=False, tie_embeddings=True)
+    config.optimizer.update(learning_rate=1e-3, final_learning_rate_ratio=0.1)
+    return config
+
+
+def _shakespeare_cpu() -> ConfigDict:
+    """The same size, window, batch and steps with better choices."""
+    config = _shakespeare('transformer')
+    config.model.update(positions='rotary', use_bias=False)
+    config.optimizer.update(learning_rate=4e-3)
+    return config
+
+
+_SHAKESPEARE = {
+    'shakespeare_nanogpt': _shakespeare_nanogpt,
+    'shakespeare_cpu': _shakespeare_cpu,
+}

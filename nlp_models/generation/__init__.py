@@ -1,0 +1,1 @@
+"""Text out of any language model, through its three functions alone."""

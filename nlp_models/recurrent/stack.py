@@ -1,0 +1,116 @@
+"""Layers of one cell on top of each other, behind the three functions of `SequenceModel`."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.nn import initializers
+
+from nlp_models.recurrent import sequential
+from nlp_models.recurrent.cells import Cell
+from nlp_models.types import Key, Params, SequenceModel
+
+
+def init_cell(
+    cell: Cell,
+    key: Key,
+    input_size: int,
+    hidden_size: int,
+    *,
+    orthogonal: bool = True,
+    forget_bias: float = 1.0,
+) -> dict[str, jax.Array]:
+    """Parameters of one cell.
+
+    U is drawn from N(0, 1/D). W is orthogonal gate by gate (Saxe et al. 2014: the product of many
+    keeps its norm) or drawn from N(0, 1/N). Biases are zero but for the forget gate's (Jozefowicz
+    et al. 2015: starting at 1 keeps the memory open).
+
+    Args:
+      cell: the cell.
+      key: random key.
+      input_size: D.
+      hidden_size: N.
+      orthogonal: whether W starts orthogonal.
+      forget_bias: where the forget gate's bias starts, for cells that have one.
+
+    Returns:
+      `W` `[N, G·N]`, `U` `[D, G·N]`, `b` `[G·N]` and, where the cell has it, `b_r` `[N]`; float32.
+    """
+    key_w, key_u = jax.random.split(key)
+    normal = initializers.variance_scaling(1.0, 'fan_in', 'normal')
+    recurrent = initializers.orthogonal() if orthogonal else normal
+    gate_keys = jax.random.split(key_w, cell.gates)
+    b = jnp.zeros((cell.gates, hidden_size))
+    if cell.forget_gate is not None:
+        b = b.at[cell.forget_gate].set(forget_bias)
+    params = {
+        'W': jnp.concatenate([recurrent(k, (hidden_size,) * 2) for k in gate_keys], axis=1),
+        'U': normal(key_u, (input_size, cell.gates * hidden_size)),
+        'b': b.reshape(-1),
+    }
+    if cell.reset_bias:
+        params['b_r'] = jnp.zeros(hidden_size)
+    return params
+
+
+def dropout(key: Key, rate: float, x: jax.Array) -> jax.Array:
+    """Inverted dropout (Srivastava et al. 2014): zero with probability `rate`, scale the rest."""
+    keep = jax.random.bernoulli(key, 1 - rate, x.shape)
+    return jnp.where(keep, x / (1 - rate), 0)
+
+
+def make_stack(
+    cell: Cell,
+    *,
+    num_layers: int,
+    input_size: int,
+    hidden_size: int,
+    dropout_rate: float = 0.0,
+    orthogonal: bool = True,
+    forget_bias: float = 1.0,
+) -> SequenceModel:
+    """A stack of recurrent layers; each reads the outputs of the one below.
+
+    Its state is a tuple of the layers' carries: constant in size, however long the text.
+
+    Args:
+      cell: the cell of every layer.
+      num_layers: L.
+      input_size: D, of the first layer; the others read N.
+      hidden_size: N.
+      dropout_rate: dropped from what one layer hands to the next (Zaremba et al. 2014), never
+        from what is handed on in time.
+      orthogonal: see `init_cell`.
+      forget_bias: see `init_cell`.
+
+    Returns:
+      A `SequenceModel` from x `[B, T, D]` to y `[B, T, N]`, in x's dtype.
+    """
+
+    def init(key: Key) -> Params:
+        sizes = [input_size] + [hidden_size] * (num_layers - 1)
+        return {
+            f'layer_{i}': init_cell(
+                cell, k, size, hidden_size, orthogonal=orthogonal, forget_bias=forget_bias
+            )
+            for i, (k, size) in enumerate(zip(jax.random.split(key, num_layers), sizes, strict=True))
+        }
+
+    def start(params: Params, batch_size: int, max_length: int = 0) -> Any:
+        del params, max_length  # the state has the same size for every text
+        return (sequential.start(cell, batch_size, hidden_size),) * num_layers
+
+    def apply(params: Params, state: Any, x: jax.Array, *, lengths=None, key=None):
+        new_state = []
+        for i, carry in enumerate(state):
+            if i > 0 and dropout_rate > 0 and key is not None:
+                x = dropout(jax.random.fold_in(key, i), dropout_rate, x)
+            layer = jax.tree.map(lambda a: a.astype(x.dtype), params[f'layer_{i}'])  # noqa: B023
+            carry_in = jax.tree.map(lambda a: a.astype(x.dtype), carry)  # noqa: B023
+            carry_out, x = sequential.scan(cell, layer, carry_in, x, lengths=lengths)
+            # The state keeps its own dtype, so that it can be carried through a scan or a file.
+            new_state.append(jax.tree.map(lambda a, b: a.astype(b.dtype), carry_out, carry))
+        return tuple(new_state), x
+
+    return SequenceModel(init, start, apply)

@@ -1,0 +1,75 @@
+"""The n-gram's training: one pass of counting, in the same folder and files as any other run."""
+
+import time
+from typing import Any
+
+import jax
+import numpy as np
+from absl import logging
+
+from nlp_models import ngram
+from nlp_models.data import batches, store
+from nlp_models.errors import require
+from nlp_models.training import checkpoints
+from nlp_models.training.evaluation import evaluate_on_host
+from nlp_models.training.program import build_model, check
+from nlp_models.training.workdir import MetricsFile, Workdir, describe_data, make_manifest
+
+
+def train_by_counting(config: Any, folder: Workdir) -> dict[str, Any]:
+    """Count the training split, score the validation split, save; once, however often it is asked.
+
+    Args:
+      config: the whole config, of the n-gram.
+      folder: the run's folder, open.
+
+    Returns:
+      The line of the metrics, with `parameters`, `compile_seconds` and `train_seconds`.
+    """
+    check(config)
+    require(not config.carry_state, 'carry_state', True, 'has no meaning for counting')
+    dataset = store.load_dataset(config.data)
+    model = build_model(config, dataset)
+    for split in ('train', 'validation'):
+        batches.check(getattr(dataset, split), config.sequence_length, split)
+    metrics = MetricsFile(folder.path)
+    restored = checkpoints.load_newest(folder.checkpoints)
+    writer = checkpoints.Writer(folder.checkpoints, config.keep_checkpoints)
+    started = time.perf_counter()
+    if restored is None:
+        params = ngram.fit(
+            dataset.train, order=config.model.order, vocab_size=dataset.tokenizer.vocab_size
+        )
+    else:
+        params = restored.tree['params']
+    seconds = time.perf_counter() - started
+    parameters = ngram.num_parameters(params)
+    folder.begin(
+        make_manifest(
+            seed=config.seed, num_devices=1, parameters=parameters, data=describe_data(dataset)
+        )
+    )
+    score = evaluate_on_host(
+        model,
+        params,
+        dataset.validation,
+        dataset.tokenizer.characters,
+        length=config.sequence_length,
+        batch_size=max(1, 8192 // config.sequence_length),
+    )
+    line = {
+        'step': 1,
+        'valid_loss': score.loss,
+        'valid_bits_per_char': score.bits_per_char,
+        'valid_perplexity': score.perplexity,
+    }
+    if restored is None:
+        line['step_seconds'] = seconds
+        line['tokens_per_second'] = len(dataset.train) / seconds
+        metrics.cut(0)
+        metrics.write(line)
+        logging.info('%s', line)
+        tree = {'params': jax.tree.map(np.asarray, params)}
+        writer.save(1, tree, {'valid_loss': score.loss, 'logged': True})
+        writer.wait()
+    return {**line, 'parameters': parameters, 'compile_seconds': 0.0, 'train_seconds': seconds}

@@ -1,0 +1,155 @@
+"""A model's numbers on a split of the text."""
+
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from nlp_models.data import batches
+from nlp_models.data.batches import ScoredBatch
+from nlp_models.training.objectives import Sums, language_modelling
+from nlp_models.types import LanguageModel, Params
+
+
+class Score(NamedTuple):
+    """How well a text was predicted.
+
+    Attributes:
+      loss: nats a token.
+      bits_per_char: nats ÷ ln 2 ÷ Unicode characters of the tokens scored.
+      perplexity: e^loss, a token.
+      tokens: how many were scored.
+    """
+
+    loss: float
+    bits_per_char: float
+    perplexity: float
+    tokens: int
+
+
+def score(nats: float, tokens: float, characters: float) -> Score:
+    """Turn sums into a `Score`."""
+    loss = nats / tokens
+    bits = nats / math.log(2) / characters if characters else math.nan
+    return Score(loss, bits, math.exp(min(loss, 700.0)), int(tokens))
+
+
+def evaluate(
+    eval_step: Callable[[Any, dict], Sums],
+    params: Any,
+    scored: Any,
+    characters: np.ndarray,
+    *,
+    stop: Callable[[], bool] = lambda: False,
+) -> Score | None:
+    """Score batches of windows, each from the model's start.
+
+    Args:
+      eval_step: `(params, {'tokens', 'weights'}) -> Sums` over all devices.
+      params: placed as `eval_step` wants them.
+      scored: an iterable of `ScoredBatch`.
+      characters: Unicode characters that each token of the vocabulary begins, `[V]`.
+      stop: asked before each batch; true ends the evaluation without a result.
+
+    Returns:
+      The score, or None where it was stopped.
+    """
+    sums, num_characters = [], 0.0
+    for batch in scored:
+        if stop():
+            return None
+        # Nothing is waited for here: the results are fetched together at the end.
+        sums.append(eval_step(params, {'tokens': batch.tokens, 'weights': batch.weights}))
+        num_characters += float((characters[batch.tokens[..., 1:]] * batch.weights).sum())
+    host = [np.ravel(np.asarray(x, np.float64))[0] for s in sums for x in s]
+    return score(sum(host[::2]), sum(host[1::2]), num_characters)
+
+
+def evaluate_carried(
+    model: LanguageModel,
+    params: Params,
+    tokens: np.ndarray,
+    characters: np.ndarray,
+    *,
+    length: int,
+    num_streams: int,
+) -> Score | None:
+    """Score a text whose state is carried from its beginning to its end.
+
+    It is cut into `num_streams` pieces read side by side, each from the model's start, so every
+    token but the first of each piece is predicted from all of the piece before it.
+
+    Args:
+      model: a model of unbounded context.
+      params: its parameters.
+      tokens: the text `[M]`.
+      characters: as for `evaluate`.
+      length: T of each call.
+      num_streams: pieces.
+
+    Returns:
+      The score; None for a model of bounded context, whose state cannot be carried through, and
+      for a text too short for the pieces.
+    """
+    size = (len(tokens) - 1) // num_streams
+    if model.context is not None or size < 1:
+        return None
+    length = min(length, size)
+    objective = language_modelling(model)
+
+    @jax.jit
+    def step(params, state, batch):
+        return objective(params, state, batch)
+
+    state = model.start(params, num_streams)
+    rows = np.arange(num_streams)[:, None] * size
+    nats = count = num_characters = 0.0
+    for begin in range(0, size, length):
+        places = begin + np.arange(length + 1)
+        weights = np.broadcast_to(places[1:] <= size, (num_streams, length)).astype(np.float32)
+        window = tokens[rows + np.minimum(places, size)].astype(np.int32)
+        batch = {'tokens': window, 'weights': weights, 'restart': np.zeros(num_streams)}
+        sums, state = step(params, state, batch)
+        nats, count = nats + float(sums.loss), count + float(sums.weight)
+        num_characters += float((characters[window[:, 1:]] * weights).sum())
+    return score(nats, count, num_characters)
+
+
+def evaluate_on_host(
+    model: LanguageModel,
+    params: Params,
+    tokens: np.ndarray,
+    characters: np.ndarray,
+    *,
+    length: int,
+    batch_size: int,
+    stride: int | None = None,
+) -> Score:
+    """`evaluate` on one device for a model that needs no training step: compiled here.
+
+    Args:
+      model: the model.
+      params: its parameters.
+      tokens: the text `[M]`.
+      characters: as for `evaluate`.
+      length: T of a window.
+      batch_size: windows a batch.
+      stride: from window to window; side by side by default.
+
+    Returns:
+      The score.
+    """
+    objective = language_modelling(model)
+    step = jax.jit(lambda params, batch: objective(params, None, batch)[0])
+    scored = batches.evaluation_batches(
+        tokens, batch_size=batch_size, length=length, stride=stride
+    )
+    result = evaluate(step, jax.tree.map(jnp.asarray, params), scored, characters)
+    assert result is not None  # nothing stops it
+    return result
+
+
+__all__ = ['Score', 'ScoredBatch', 'evaluate', 'evaluate_carried', 'evaluate_on_host', 'score']

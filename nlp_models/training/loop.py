@@ -1,0 +1,246 @@
+"""The training loop: `train(config, workdir)` from nothing, or on from where it was stopped."""
+
+import json
+import math
+import signal
+import time
+from collections.abc import Callable
+from typing import Any
+
+import flax.serialization
+import jax
+import numpy as np
+from absl import logging
+
+from nlp_models.errors import RunError
+from nlp_models.training import checkpoints
+from nlp_models.training.counting import train_by_counting
+from nlp_models.training.program import Program, build_program
+from nlp_models.training.step import TrainState
+from nlp_models.training.workdir import (
+    MetricsFile,
+    Workdir,
+    describe_data,
+    make_manifest,
+    read_metrics,
+)
+
+Progress = Callable[[int, int, dict[str, float]], None]
+
+
+class Stopped(SystemExit):
+    """A signal ended the run after it was saved; exits with 128 + the signal's number."""
+
+
+class StopSignal:
+    """Remembers that the run was asked to stop; used as a context, and asked by calling it."""
+
+    def __init__(self):
+        """Nothing was asked for yet."""
+        self.number: int | None = None
+        self._previous: dict[int, Any] = {}
+
+    def __enter__(self) -> 'StopSignal':
+        for number in (signal.SIGTERM, signal.SIGINT):
+            try:
+                self._previous[number] = signal.signal(number, self._remember)
+            except ValueError:  # not in the main thread: whoever started it handles signals
+                break
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+
+    def __call__(self) -> bool:
+        return self.number is not None
+
+    def _remember(self, number: int, _: object) -> None:
+        self.number = number
+
+
+def train(
+    config: Any,
+    workdir: str,
+    *,
+    program: Program | None = None,
+    progress: Progress = lambda step, steps, line: None,
+) -> dict[str, Any]:
+    """Train a model, or go on training it, until `config.steps`.
+
+    Started again on the same folder it goes on from the newest intact checkpoint and ends with the
+    parameters and metrics it would have had, bit for bit, at the same number of devices.
+
+    Args:
+      config: the whole config.
+      workdir: the run's folder.
+      program: where it has been compiled already, for this config but for `steps`.
+      progress: called with (step, steps, last metrics) about every step; for showing.
+
+    Returns:
+      The last line of the metrics, with `parameters`, `compile_seconds` and `train_seconds` (of
+      training steps alone, in this process).
+
+    Raises:
+      InputError: for a config, data or folder that is not right.
+      RunError: where the loss is no longer finite, or no checkpoint is intact.
+      Stopped: on SIGTERM or SIGINT, after saving.
+    """
+    with StopSignal() as stop:
+        folder = Workdir(workdir, config)
+        try:
+            if config.model.family == 'ngram':
+                return train_by_counting(config, folder)
+            program = program or build_program(config)
+            return _Run(program, config, folder, stop, progress).go()
+        finally:
+            folder.close()
+
+
+class _Run:
+    """One call of `train`: what the steps share."""
+
+    def __init__(
+        self,
+        program: Program,
+        config: Any,
+        folder: Workdir,
+        stop: StopSignal,
+        progress: Progress,
+    ):
+        self.program, self.config, self.folder = program, config, folder
+        self.stop, self.progress = stop, progress
+        self.metrics = MetricsFile(folder.path)
+        self.line: dict[str, Any] = {}
+
+    def go(self) -> dict[str, Any]:
+        program, config, folder = self.program, self.config, self.folder
+        restored = checkpoints.load_newest(folder.checkpoints)
+        folder.begin(
+            make_manifest(
+                seed=config.seed,
+                num_devices=len(program.devices.devices),
+                parameters=program.parameters,
+                data=describe_data(program.dataset),
+            )
+        )
+        self.writer = checkpoints.Writer(folder.checkpoints, config.keep_checkpoints)
+        state = program.init()
+        step, logged = 0, True
+        if restored is not None:
+            state = flax.serialization.from_state_dict(state, restored.tree)
+            state = state._replace(total_steps=np.asarray(config.steps, np.int32))
+            step, logged = restored.step, restored.info['logged']
+            self.writer.delete_after(step)
+            logging.info('Going on from %s', restored.path)
+        self.metrics.cut(step if logged else step - 1)
+        lines = read_metrics(self.metrics.path)
+        self.best = min((x['valid_loss'] for x in lines if 'valid_loss' in x), default=math.inf)
+        self.line = lines[-1] if lines else {}
+        self.train_seconds = 0.0
+        self.clock = time.perf_counter()
+        self.clock_step = step
+        state = program.place(state)
+        if not logged:
+            self.at_boundary(state, step)
+        while step < config.steps:
+            if self.stop():
+                self.end_stopped(state, step, logged=True)
+            state = program.train_step(state, program.batch(step))
+            step += 1
+            self.progress(step, config.steps, self.line)
+            intervals = (config.log_every, config.eval_every, config.checkpoint_every, config.steps)
+            if any(step % every == 0 for every in intervals):
+                self.at_boundary(state, step)
+        self.writer.wait()
+        return {
+            **self.line,
+            'parameters': program.parameters,
+            'compile_seconds': program.compile_seconds,
+            'train_seconds': self.train_seconds,
+        }
+
+    def at_boundary(self, state: TrainState, step: int) -> None:
+        """Log, evaluate and save, whichever is due after this step."""
+        config = self.config
+        last = step == config.steps
+        jax.block_until_ready(state)
+        elapsed = time.perf_counter() - self.clock
+        self.train_seconds += elapsed
+        self.check_finite(state, step)
+        evaluating = last or step % config.eval_every == 0
+        line: dict[str, Any] = {}
+        if evaluating or step % config.log_every == 0:
+            line = self.measure(state, step, elapsed)
+        if evaluating:
+            validation = self.program.dataset.validation
+            score = self.program.evaluate(state.params, validation, stop=self.stop)
+            if score is None:
+                self.end_stopped(state, step, logged=False)
+            else:
+                line['valid_loss'] = score.loss
+                line['valid_bits_per_char'] = score.bits_per_char
+                line['valid_perplexity'] = score.perplexity
+                if not math.isfinite(score.loss):
+                    self.fail(f'the validation loss is {score.loss} at step {step}')
+        if line:
+            self.metrics.write(line)
+            self.line = line
+            logging.info('%s', json.dumps(line))
+        best = line.get('valid_loss', math.inf) < self.best
+        if best:
+            self.best = line['valid_loss']
+        if last or best or step % config.checkpoint_every == 0:
+            self.save(state, step, line.get('valid_loss'), logged=True)
+        self.clock, self.clock_step = time.perf_counter(), step
+
+    def measure(self, state: TrainState, step: int, elapsed: float) -> dict[str, Any]:
+        """What is known without evaluating; times are since the last boundary."""
+        devices, config = self.program.devices, self.config
+        sums, norm = devices.first((state.sums, state.grad_norm))
+        line: dict[str, Any] = {
+            'step': step,
+            'train_loss': float(sums.loss) / float(sums.weight),
+            'grad_norm': float(norm),
+            'learning_rate': float(self.program.schedule(step - 1, config.steps)),
+        }
+        if step > self.clock_step:
+            line['step_seconds'] = elapsed / (step - self.clock_step)
+            tokens = config.batch_size * config.sequence_length
+            line['tokens_per_second'] = tokens / line['step_seconds']
+        memory = [d.memory_stats() for d in devices.devices]
+        peaks = [m['peak_bytes_in_use'] for m in memory if m and 'peak_bytes_in_use' in m]
+        if peaks:  # the CPU backend does not tell
+            line['peak_memory_bytes'] = max(peaks)
+        return line
+
+    def check_finite(self, state: TrainState, step: int) -> None:
+        """Stop the run before a state that is not finite is looked at by anything else."""
+        bad = int(self.program.devices.first(state.bad_step))
+        if bad >= 0:
+            self.fail(f'the loss or its gradient is not finite since step {bad} (seen at {step})')
+
+    def fail(self, what: str) -> None:
+        self.writer.wait()
+        saved = checkpoints.steps(self.folder.checkpoints)
+        good = f'the last good checkpoint is that of step {saved[-1]}' if saved else 'none is saved'
+        raise RunError(f'{what}; {good} in {self.folder.checkpoints}')
+
+    def save(self, state: TrainState, step: int, loss: float | None, *, logged: bool) -> None:
+        """Hand a state to the writer. `logged` false: what is due after this step is still to do."""
+        tree = flax.serialization.to_state_dict(self.program.fetch(state))
+        self.writer.save(step, tree, {'valid_loss': loss, 'logged': logged})
+
+    def end_stopped(self, state: TrainState, step: int, *, logged: bool) -> None:
+        """Save and end, as a signal asked."""
+        jax.block_until_ready(state)
+        self.check_finite(state, step)
+        # A step that already has its checkpoint keeps it: it knows its validation loss.
+        self.writer.wait()
+        if step not in checkpoints.steps(self.folder.checkpoints):
+            self.save(state, step, None, logged=logged)
+            self.writer.wait()
+        number = self.stop.number or signal.SIGTERM
+        name = signal.Signals(number).name
+        logging.warning('%s: saved step %d in %s; exiting', name, step, self.folder.checkpoints)
+        raise Stopped(128 + number)

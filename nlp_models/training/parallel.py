@@ -1,0 +1,139 @@
+"""One device or many: the only file that names `pmap`.
+
+Parameters and optimizer state are the same on every device, batches and carried states are shared
+out by rows. With one device nothing has a device axis and functions are compiled with `jit`.
+"""
+
+import os
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from nlp_models.errors import InputError
+
+AXIS = 'devices'
+
+
+def num_cores() -> int:
+    """Cores this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
+
+
+def request_cpu_devices(number: int) -> None:
+    """Have the CPU backend show `number` devices; 0 for one a core.
+
+    It has no effect on other backends, and none once a device has been used.
+    """
+    try:
+        jax.config.update('jax_num_cpu_devices', number if number > 0 else num_cores())
+    except RuntimeError:
+        pass  # devices are in use already: their number stands, and `choose` says if it is too low
+
+
+class Devices(NamedTuple):
+    """The devices a run is shared out over.
+
+    Attributes:
+      devices: the local devices.
+    """
+
+    devices: tuple[jax.Device, ...]
+
+    @property
+    def axis_name(self) -> str | None:
+        """The axis to reduce over, or None on a single device."""
+        return AXIS if len(self.devices) > 1 else None
+
+    def compile(
+        self, function: Callable, *arguments: Any, donate: bool = False
+    ) -> tuple[Callable, float]:
+        """Compile a function for these devices.
+
+        Args:
+          function: of one device's share; it may reduce over `axis_name`.
+          *arguments: examples, already placed.
+          donate: whether the first argument's memory may be reused for the result.
+
+        Returns:
+          (the compiled function, seconds that tracing and compiling took).
+        """
+        donated = (0,) if donate else ()
+        if self.axis_name is None:
+            mapped = jax.jit(function, donate_argnums=donated)
+        else:
+            mapped = jax.pmap(
+                function, AXIS, devices=list(self.devices), donate_argnums=donated
+            )
+        started = time.perf_counter()
+        compiled = mapped.lower(*arguments).compile()
+        return compiled, time.perf_counter() - started
+
+    def replicate(self, tree: Any) -> Any:
+        """Put the same arrays on every device: leaves `[…]` become `[devices, …]`."""
+        if self.axis_name is None:
+            return jax.device_put(tree, self.devices[0])
+        n = len(self.devices)
+        copies = jax.tree.map(lambda a: np.broadcast_to(np.asarray(a), (n, *np.shape(a))), tree)
+        return self._place(copies)
+
+    def shard(self, tree: Any) -> Any:
+        """Share arrays out by rows, on the host: leaves `[B, …]` become `[devices, B/devices, …]`."""
+        if self.axis_name is None:
+            return tree
+        n = len(self.devices)
+        return jax.tree.map(lambda a: np.asarray(a).reshape(n, -1, *np.shape(a)[1:]), tree)
+
+    def place_shards(self, tree: Any) -> Any:
+        """Share arrays out by rows and put each share on its device."""
+        return self._place(self.shard(tree))
+
+    def first(self, tree: Any) -> Any:
+        """Bring one copy of replicated arrays to the host."""
+        if self.axis_name is None:
+            return jax.tree.map(np.array, jax.device_get(tree))
+        return jax.tree.map(
+            lambda a: np.array(a.addressable_shards[0].data).reshape(a.shape[1:]), tree
+        )
+
+    def gather(self, tree: Any) -> Any:
+        """Bring the shares of all devices to the host, as `[B, …]` again."""
+        host = jax.tree.map(np.array, jax.device_get(tree))
+        if self.axis_name is None:
+            return host
+        return jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:]), host)
+
+    def _place(self, tree: Any) -> Any:
+        """Arrays `[devices, …]` on the host to arrays with one row on each device."""
+        mesh = jax.sharding.Mesh(np.array(self.devices), (AXIS,))
+        sharding = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec(AXIS))
+        return jax.device_put(tree, sharding)
+
+
+def choose(number: int, batch_size: int) -> Devices:
+    """The devices for a batch.
+
+    Args:
+      number: how many; 0 for the largest number that divides the batch and is at most that of the
+        devices there are (on a CPU, also of the cores).
+      batch_size: rows of one microbatch, B over the accumulation steps.
+
+    Returns:
+      The devices.
+
+    Raises:
+      InputError: where an explicit number is not there or does not divide the batch.
+    """
+    local = jax.local_devices()
+    limit = len(local)
+    if number == 0:
+        if local[0].platform == 'cpu':
+            limit = min(limit, num_cores())
+        number = max(n for n in range(1, limit + 1) if batch_size % n == 0)
+    if not 1 <= number <= limit:
+        raise InputError(f'num_devices is {number}: this machine shows {limit} {local[0].platform}')
+    if batch_size % number:
+        raise InputError(f'num_devices is {number}: it must divide the batch, {batch_size} rows')
+    return Devices(tuple(local[:number]))

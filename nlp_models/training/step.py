@@ -1,0 +1,148 @@
+"""One training step and one evaluation step, for one device or many."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax import lax
+
+from nlp_models.training.objectives import Objective, Sums
+
+
+class TrainState(NamedTuple):
+    """Everything a run has to remember; all of it is in the checkpoint.
+
+    Attributes:
+      step: steps done, int32.
+      total_steps: steps in all, int32; the schedule ends there.
+      params: the parameters, float32.
+      opt_state: the optimizer's state.
+      carry: the model's state handed from batch to batch (rows `[B, …]`), or None.
+      sums: the training loss since the last log.
+      grad_norm: global norm of the last step's gradient, before clipping.
+      bad_step: the first step whose loss or gradient was not finite, int32; −1 while there is none.
+    """
+
+    step: jax.Array
+    total_steps: jax.Array
+    params: Any
+    opt_state: Any
+    carry: Any
+    sums: Sums
+    grad_norm: jax.Array
+    bad_step: jax.Array
+
+
+def init_state(
+    params: Any, optimizer: optax.GradientTransformation, total_steps: int, carry: Any = None
+) -> TrainState:
+    """The state before the first step."""
+    zero = jnp.zeros((), jnp.float32)
+    return TrainState(
+        step=jnp.zeros((), jnp.int32),
+        total_steps=jnp.asarray(total_steps, jnp.int32),
+        params=params,
+        opt_state=optimizer.init(params),
+        carry=carry,
+        sums=Sums(zero, zero),
+        grad_norm=zero,
+        bad_step=-jnp.ones((), jnp.int32),
+    )
+
+
+def make_train_step(
+    objective: Objective,
+    optimizer: optax.GradientTransformation,
+    schedule: Callable[[Any, Any], jax.Array],
+    *,
+    seed: int,
+    accumulate: int = 1,
+    log_every: int = 1,
+    axis_name: str | None = None,
+) -> Callable[[TrainState, Any], TrainState]:
+    """Make `(state, batch) -> state`.
+
+    The gradient is that of Σ loss / Σ weight over microbatches and devices. The random key depends
+    on (seed, step, device, microbatch), so with dropout the number of devices changes the numbers;
+    without it they agree up to rounding.
+
+    Args:
+      objective: `(params, carry, batch, key) -> (Sums, carry)`.
+      optimizer: gives the update before the learning rate.
+      schedule: `(step, total_steps) -> rate`.
+      seed: of the run.
+      accumulate: microbatches the device's rows are cut into, one after the other.
+      log_every: the running loss starts afresh after every step that is a multiple of this.
+      axis_name: the device axis, where there are several.
+
+    Returns:
+      The step function, to be compiled.
+    """
+
+    def loss(params, carry, batch, key):
+        sums, carry = objective(params, carry, batch, key)
+        return sums.loss, (sums, carry)
+
+    gradient = jax.grad(loss, has_aux=True)
+
+    def accumulated(params, carry, batch, key):
+        rows = jax.tree.map(
+            lambda a: a.reshape(accumulate, -1, *a.shape[1:]), {'batch': batch, 'carry': carry}
+        )
+
+        def microbatch(total, share):
+            index, share = share
+            grads, (sums, carry) = gradient(
+                params, share['carry'], share['batch'], jax.random.fold_in(key, index)
+            )
+            return jax.tree.map(jnp.add, total, (grads, sums)), carry
+
+        zeros = jax.tree.map(jnp.zeros_like, params)
+        zero = jnp.zeros((), jnp.float32)
+        (grads, sums), carry = lax.scan(
+            microbatch, (zeros, Sums(zero, zero)), (jnp.arange(accumulate), rows)
+        )
+        return grads, (sums, jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:]), carry))
+
+    def step(state: TrainState, batch: Any) -> TrainState:
+        key = jax.random.fold_in(jax.random.key(seed), state.step)
+        if axis_name is not None:
+            key = jax.random.fold_in(key, lax.axis_index(axis_name))
+        function = gradient if accumulate == 1 else accumulated
+        grads, (sums, carry) = function(state.params, state.carry, batch, key)
+        if axis_name is not None:
+            grads, sums = lax.psum((grads, sums), axis_name)
+        grads = jax.tree.map(lambda g: g / sums.weight, grads)
+        grad_norm = optax.global_norm(grads)
+        updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
+        rate = schedule(state.step, state.total_steps)
+        params = jax.tree.map(lambda p, u: p - rate * u, state.params, updates)
+        done = state.step + 1
+        bad = ~(jnp.isfinite(sums.loss) & jnp.isfinite(grad_norm))
+        fresh = state.step % log_every == 0
+        return TrainState(
+            step=done,
+            total_steps=state.total_steps,
+            params=params,
+            opt_state=opt_state,
+            carry=carry,
+            sums=jax.tree.map(lambda old, new: jnp.where(fresh, 0, old) + new, state.sums, sums),
+            grad_norm=grad_norm,
+            bad_step=jnp.where((state.bad_step < 0) & bad, done, state.bad_step),
+        )
+
+    return step
+
+
+def make_eval_step(
+    objective: Objective, axis_name: str | None = None
+) -> Callable[[Any, Any], Sums]:
+    """Make `(params, batch) -> Sums`, from the model's start, without dropout."""
+
+    def step(params, batch):
+        sums, _ = objective(params, None, batch, None)
+        return sums if axis_name is None else lax.psum(sums, axis_name)
+
+    return step

@@ -1,0 +1,244 @@
+"""A run's folder: `config.json`, `manifest.json`, `metrics.jsonl`, `checkpoints/`.
+
+It holds every number of the run; plots, tables and reports read it and nothing else.
+"""
+
+import fcntl
+import importlib.metadata
+import json
+import os
+import platform
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import jax
+import ml_collections
+
+from nlp_models.data.store import Dataset
+from nlp_models.errors import InputError
+
+# Fields that a run already begun may be given anew. With other `steps` the schedule stretches to
+# the new end; with another number of devices sums are rounded otherwise. All else is another run.
+MAY_CHANGE = (
+    'steps',
+    'eval_every',
+    'log_every',
+    'checkpoint_every',
+    'keep_checkpoints',
+    'num_devices',
+    'data.cache_dir',
+    'data.tfds_dir',
+)
+
+_PACKAGES = (
+    'nlp_models',
+    'jax',
+    'jaxlib',
+    'flax',
+    'optax',
+    'orbax-checkpoint',
+    'ml-collections',
+    'tensorflow-datasets',
+    'tokenizers',
+    'numpy',
+)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a JSON file so that it is either the old one or the new one, whole."""
+    partial = path.with_name(path.name + '.partial')
+    partial.write_text(json.dumps(value, indent=2, sort_keys=True) + '\n')
+    partial.replace(path)
+
+
+def read_config(folder: Path) -> ml_collections.ConfigDict:
+    """The config of the run in a folder.
+
+    Raises:
+      InputError: where the folder holds no run.
+    """
+    path = folder / 'config.json'
+    try:
+        raw = json.loads(path.read_text())
+    except FileNotFoundError:
+        raise InputError(f'workdir {folder} holds no run: there is no {path}') from None
+    except (OSError, ValueError) as error:
+        raise InputError(f'{path} cannot be read: {error}') from error
+
+    def tuples(value):  # JSON has lists alone, configs tuples alone
+        if isinstance(value, dict):
+            return {key: tuples(entry) for key, entry in value.items()}
+        return tuple(value) if isinstance(value, list) else value
+
+    return ml_collections.ConfigDict(tuples(raw))
+
+
+def differences(old: Any, new: Any, prefix: str = '') -> dict[str, tuple[Any, Any]]:
+    """The fields in which two nested dicts differ: dotted name to (old, new)."""
+    found: dict[str, tuple[Any, Any]] = {}
+    for key in sorted({*old, *new}):
+        a, b, name = old.get(key), new.get(key), f'{prefix}{key}'
+        if isinstance(a, dict) and isinstance(b, dict):
+            found.update(differences(a, b, f'{name}.'))
+        elif a != b:
+            found[name] = (a, b)
+    return found
+
+
+class Workdir:
+    """The folder of one training run, held by this process alone while it is open."""
+
+    def __init__(self, path: str | os.PathLike, config: ml_collections.ConfigDict):
+        """Open a folder for a run, making it where it is not there.
+
+        Args:
+          path: the folder.
+          config: of the run.
+
+        Raises:
+          InputError: where it cannot be written, is in use, holds something else, or holds a run
+            whose config differs in a field that may not change (see `MAY_CHANGE`).
+        """
+        self.path = Path(path)
+        self.checkpoints = self.path / 'checkpoints'
+        self._config = json.loads(config.to_json())
+        existed = self.path.is_dir()
+        try:
+            if existed and not (self.path / 'config.json').exists():
+                other = sorted(p.name for p in self.path.iterdir() if not p.name.startswith('.'))
+                if other:
+                    raise InputError(f'workdir {path} holds no run but other files: {other[0]}')
+            self.path.mkdir(parents=True, exist_ok=True)
+            self._lock = open(self.path / '.lock', 'a')  # noqa: SIM115 – held until `close`
+        except OSError as error:
+            raise InputError(f'workdir {path} cannot be written: {error.strerror}') from error
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._refuse_another_config()
+        except BlockingIOError:
+            self._lock.close()
+            raise InputError(f'workdir {path} is in use by another process') from None
+        except InputError:
+            self._lock.close()
+            raise
+
+    def _refuse_another_config(self) -> None:
+        if not (self.path / 'config.json').exists():
+            return
+        stored = json.loads(read_config(self.path).to_json())
+        changed = {
+            name: values
+            for name, values in differences(stored, self._config).items()
+            if name not in MAY_CHANGE
+        }
+        if changed:
+            listed = ', '.join(f'{n} ({old!r}, now {new!r})' for n, (old, new) in changed.items())
+            raise InputError(
+                f'workdir {self.path} holds a run with another config: {listed}; '
+                'use another workdir'
+            )
+
+    def begin(self, manifest: dict[str, Any]) -> None:
+        """Write `config.json` and `manifest.json`: the run has been found possible."""
+        write_json(self.path / 'config.json', self._config)
+        write_json(self.path / 'manifest.json', manifest)
+
+    def close(self) -> None:
+        """Give the folder free."""
+        self._lock.close()
+
+
+class MetricsFile:
+    """`metrics.jsonl`: one object a line, in the order of the steps."""
+
+    def __init__(self, folder: Path):
+        """Name the file of a run; it is made by the first line."""
+        self.path = folder / 'metrics.jsonl'
+
+    def cut(self, last_step: int) -> None:
+        """Drop the lines of later steps, and whatever an interrupted write left behind."""
+        if not self.path.exists():
+            return
+        kept = [line for line in read_metrics(self.path) if line['step'] <= last_step]
+        partial = self.path.with_name(self.path.name + '.partial')
+        partial.write_text(''.join(json.dumps(line) + '\n' for line in kept))
+        partial.replace(self.path)
+
+    def write(self, line: dict[str, Any]) -> None:
+        """Append a line and have it on disk before anything that builds on it."""
+        with self.path.open('a') as file:
+            file.write(json.dumps(line) + '\n')
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def read_metrics(path: Path) -> list[dict[str, Any]]:
+    """The lines of a metrics file; a last line that was cut short is left out."""
+    lines = []
+    if path.exists():
+        for text in path.read_text().splitlines():
+            try:
+                lines.append(json.loads(text))
+            except ValueError:
+                break
+    return lines
+
+
+def make_manifest(**facts: Any) -> dict[str, Any]:
+    """What a number depends on beside the config: versions, devices, the code's commit.
+
+    Args:
+      **facts: of the run, added as they are.
+
+    Returns:
+      A JSON-able dict.
+    """
+    versions = {'python': platform.python_version()}
+    for name in _PACKAGES:
+        try:
+            versions[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            versions[name] = 'not installed'
+    devices = jax.local_devices()
+    return {
+        'versions': versions,
+        'platform': platform.platform(),
+        'devices': {'kind': devices[0].device_kind, 'platform': devices[0].platform},
+        'flags': {'XLA_FLAGS': os.environ.get('XLA_FLAGS', ''), 'arguments': sys.argv[1:]},
+        'git_commit': _git_commit(),
+        **facts,
+    }
+
+
+def describe_data(dataset: Dataset) -> dict[str, Any]:
+    """What a run's numbers owe to its text: which one, which version of it, how cut up."""
+    return {
+        'name': dataset.name,
+        'version': dataset.version,
+        'fingerprint': dataset.fingerprint,
+        'tokenizer': dataset.tokenizer.name,
+        'vocab_size': dataset.tokenizer.vocab_size,
+        'tokens': {
+            split: len(getattr(dataset, split)) for split in ('train', 'validation', 'test')
+        },
+    }
+
+
+def _git_commit() -> str | None:
+    """The commit of this checkout, with `+` where files differ from it; None outside of one."""
+    root = Path(__file__).resolve().parent
+
+    def git(*arguments):
+        return subprocess.run(
+            ['git', *arguments], cwd=root, capture_output=True, text=True, check=True
+        ).stdout.strip()
+
+    try:
+        if Path(git('rev-parse', '--show-toplevel')) != root.parents[1]:
+            return None  # somebody else's repository, which this package is installed in
+        changed = git('status', '--porcelain', '--untracked-files=no')
+        return git('rev-parse', 'HEAD') + ('+' if changed else '')
+    except (OSError, subprocess.CalledProcessError):
+        return None

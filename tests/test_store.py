@@ -1,0 +1,337 @@
+"""The token store: what lies on disk is the text, whoever wrote it and whatever went wrong."""
+
+import contextlib
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ml_collections import ConfigDict
+
+from nlp_models.data import corpora, store
+from nlp_models.data.store import load_dataset
+from nlp_models.errors import InputError
+
+TEXT = ''.join(f'line {i}: the quick brown fox, é汉👩\n' for i in range(400))
+
+
+def settings(**changes):
+    """The `data` group of a config."""
+    fields = {
+        'name': 'pydoc',
+        'path': '',
+        'splits': (0.8, 0.1, 0.1),
+        'text_feature': 'text',
+        'tfds_dir': '',
+        'cache_dir': '',
+        'tokenizer': 'bytes',
+        'vocab_size': 300,
+    }
+    return ConfigDict({**fields, **{key: changes[key] for key in changes}})
+
+
+@pytest.fixture
+def data(tmp_path):
+    (tmp_path / 'text.txt').write_text(TEXT, encoding='utf-8')
+    return settings(path=str(tmp_path / 'text.txt'), cache_dir=str(tmp_path / 'cache'))
+
+
+def folders(data):
+    return sorted(Path(data.cache_dir, 'tokens').iterdir())
+
+
+def split_texts(data):
+    corpus = corpora.open_corpus(data)
+    return [''.join(corpus.stream(split)) for split in corpora.SPLITS]
+
+
+@pytest.mark.parametrize('block', [50, 1 << 20])
+@pytest.mark.parametrize('kind', ['bytes', 'chars', 'bpe'])
+def test_the_tokens_are_the_text(data, monkeypatch, kind, block):
+    monkeypatch.setattr(store, '_BLOCK', block)
+    data.tokenizer = kind
+    dataset = load_dataset(data)
+    train, validation, test = split_texts(data)
+    assert train + validation + test == TEXT
+    for ids, text in [
+        (dataset.train, train),
+        (dataset.validation, validation),
+        (dataset.test, test),
+    ]:
+        assert isinstance(ids, np.memmap)
+        assert ids.dtype == dataset.tokenizer.dtype
+        assert dataset.tokenizer.decode(ids) == text
+        assert dataset.tokenizer.characters[ids].sum() == len(text)
+        with pytest.raises(ValueError, match='read-only'):
+            ids[0] = 1
+    if kind == 'bytes':
+        assert dataset.train.tobytes() == train.encode()
+    if kind == 'chars':  # learned from the training split alone
+        assert dataset.tokenizer.vocab_size == len(set(train)) + 1
+
+
+def test_the_second_start_reads_what_the_first_wrote(data, monkeypatch):
+    first = load_dataset(data)
+    monkeypatch.setattr(store, '_build', lambda *args: pytest.fail('tokenized again'))
+    second = load_dataset(data)
+    assert second.fingerprint == first.fingerprint
+    assert (second.name, second.version) == ('text.txt', f'{len(TEXT.encode())} bytes')
+    np.testing.assert_array_equal(second.train, first.train)
+    assert len(folders(data)) == 1
+    meta = json.loads((folders(data)[0] / 'meta.json').read_text())
+    assert meta['tokens']['train'] == len(first.train)
+    assert meta['fingerprint'] == first.fingerprint
+
+
+def test_the_fingerprint_is_of_the_text_and_its_splits(data, monkeypatch):
+    digests = [hashlib.sha256(text.encode()).hexdigest() for text in split_texts(data)]
+    expected = hashlib.sha256(''.join(digests).encode()).hexdigest()
+    assert load_dataset(data).fingerprint == expected
+    monkeypatch.setattr(corpora.text_files, '_CHUNK', 17)
+    data.tokenizer = 'chars'
+    assert load_dataset(data).fingerprint == expected
+    data.splits = (0.5, 0.3, 0.2)
+    assert load_dataset(data).fingerprint != expected
+    data.splits = (0.8, 0.1, 0.1)
+    path = Path(data.path)
+    path.write_text(TEXT.replace('line 399', 'line 398'), encoding='utf-8')
+    changed = load_dataset(data)
+    assert changed.fingerprint != expected
+    assert '398' in changed.tokenizer.decode(changed.test[-60:])
+
+
+def test_each_tokenizer_and_setting_has_its_own_folder(data):
+    load_dataset(data)
+    data.vocab_size = 350
+    load_dataset(data)  # bytes do not read it
+    assert len(folders(data)) == 1
+    data.tokenizer = 'bpe'
+    larger = load_dataset(data)
+    data.vocab_size = 300
+    smaller = load_dataset(data)
+    assert len(folders(data)) == 3
+    assert (larger.tokenizer.vocab_size, smaller.tokenizer.vocab_size) == (350, 300)
+
+
+def test_an_empty_split_has_length_zero(data):
+    data.splits = (1.0, 0.0, 0.0)
+    dataset = load_dataset(data)
+    assert dataset.tokenizer.decode(dataset.train) == TEXT
+    for ids in (dataset.validation, dataset.test):
+        assert ids.shape == (0,)
+        assert ids.dtype == np.uint8
+        assert not ids.flags.writeable
+    assert load_dataset(data).fingerprint == dataset.fingerprint
+
+
+def damage_size(folder):
+    with (folder / 'train.bin').open('ab') as file:
+        file.write(b'more')
+
+
+def damage_missing(folder):
+    (folder / 'test.bin').unlink()
+
+
+def damage_meta(folder):
+    (folder / 'meta.json').write_text('{"files": ')
+
+
+def damage_tokenizer(folder):
+    (folder / 'tokenizer.json').write_text('')
+
+
+def damage_description(folder):
+    (folder / 'meta.json').write_text('{"files": {}}')
+
+
+@pytest.mark.parametrize(
+    'damage',
+    [damage_size, damage_missing, damage_meta, damage_tokenizer, damage_description],
+)
+def test_a_damaged_folder_is_made_again(data, damage):
+    before = load_dataset(data)
+    text = before.tokenizer.decode(before.train)
+    (folder,) = folders(data)
+    damage(folder)
+    after = load_dataset(data)
+    assert after.tokenizer.decode(after.train) == text
+    assert len(after.test) == len(before.test)
+    assert folders(data) == [folder]
+    assert sorted(path.name for path in folder.iterdir()) == [
+        'meta.json', 'test.bin', 'tokenizer.json', 'train.bin', 'validation.bin',
+    ]  # fmt: skip
+
+
+def test_who_loses_the_race_takes_the_winners_folder(data, monkeypatch):
+    learn = store.learn_tokenizer
+    winner = []
+
+    def learn_slowly(*args):
+        monkeypatch.setattr(store, 'learn_tokenizer', learn)
+        load_dataset(data)  # another process, faster than this one
+        winner.append((folders(data)[0] / 'train.bin').stat().st_ino)
+        return learn(*args)
+
+    monkeypatch.setattr(store, 'learn_tokenizer', learn_slowly)
+    dataset = load_dataset(data)
+    assert ''.join(map(dataset.tokenizer.decode, dataset[4:])) == TEXT
+    (folder,) = [path for path in folders(data) if not path.name.startswith('.')]
+    assert folders(data) == [folder]
+    assert winner == [(folder / 'train.bin').stat().st_ino]
+
+
+def test_a_failure_leaves_nothing_behind(data, monkeypatch):
+    def fail(*args):
+        raise InputError('no')
+
+    monkeypatch.setattr(store, 'learn_tokenizer', fail)
+    with pytest.raises(InputError, match='no'):
+        load_dataset(data)
+    assert folders(data) == []
+
+
+def test_a_text_that_changes_meanwhile_is_refused(data, monkeypatch):
+    learn = store.learn_tokenizer
+
+    def learn_and_change(*args):
+        Path(data.path).write_text(TEXT.replace('fox', 'dog'), encoding='utf-8')
+        return learn(*args)
+
+    monkeypatch.setattr(store, 'learn_tokenizer', learn_and_change)
+    with pytest.raises(InputError, match='changed while it was read'):
+        load_dataset(data)
+    assert folders(data) == []
+
+
+def test_mistakes_are_told(data, tmp_path):
+    data.tokenizer = 'words'
+    with pytest.raises(InputError, match='bytes, chars, bpe'):
+        load_dataset(data)
+    data.tokenizer = 'bytes'
+    data.cache_dir = str(tmp_path / 'text.txt' / 'cache')  # below a file
+    with pytest.raises(InputError, match=r'cannot be written .* set cache_dir'):
+        load_dataset(data)
+    with pytest.raises(InputError, match=r"name='pydoc' cannot be prepared .* set cache_dir"):
+        load_dataset(settings(cache_dir=data.cache_dir))
+    data.cache_dir = str(tmp_path)
+    Path(data.path).write_text('x')
+    data.splits = (0.5, 0.25, 0.25)
+    with pytest.raises(InputError, match='training split'):
+        load_dataset(data)
+
+
+@contextlib.contextmanager
+def ordinary_user():
+    """Takes the superuser's right to write everywhere away."""
+    if os.geteuid() != 0:
+        yield
+        return
+    os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+def test_a_cache_that_may_not_be_written_is_told_and_may_be_read(data, tmp_path):
+    for folder in (tmp_path, tmp_path.parent, tmp_path.parent.parent):
+        folder.chmod(folder.stat().st_mode | 0o055)
+    Path(data.cache_dir).mkdir(mode=0o555)
+    with ordinary_user(), pytest.raises(InputError, match='Permission denied; set cache_dir'):
+        load_dataset(data)
+    Path(data.cache_dir).chmod(0o755)
+    expected = load_dataset(data)
+    for folder in (Path(data.cache_dir), *folders(data)):
+        folder.chmod(0o555)
+    with ordinary_user():
+        np.testing.assert_array_equal(load_dataset(data).train, expected.train)
+
+
+STARTED_TOGETHER = """
+import sys, json, hashlib
+from ml_collections import ConfigDict
+from nlp_models.data import named_sets, pydoc, store
+print('ready', flush=True)
+sys.stdin.readline()
+dataset = store.load_dataset(ConfigDict(json.loads(sys.argv[1])))
+print(json.dumps([dataset.fingerprint, *(hashlib.sha256(x).hexdigest() for x in dataset[4:])]))
+"""
+
+
+def test_processes_that_start_at_once_share_one_copy(tmp_path):
+    data = settings(cache_dir=str(tmp_path), tokenizer='chars')
+    started = [
+        subprocess.Popen(
+            [sys.executable, '-W', 'error', '-c', STARTED_TOGETHER, data.to_json()],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(2)
+    ]
+    for process in started:
+        assert process.stdout.readline() == 'ready\n'
+    for process in started:
+        process.stdin.write('go\n')
+        process.stdin.flush()
+    outputs = [process.communicate(timeout=120) for process in started]
+    assert [process.returncode for process in started] == [0, 0], outputs
+    assert outputs[0] == outputs[1]
+    dataset = load_dataset(data)
+    digests = [hashlib.sha256(ids).hexdigest() for ids in dataset[4:]]
+    assert json.loads(outputs[0][0]) == [dataset.fingerprint, *digests]
+    assert [path.name for path in (tmp_path / 'tfds').iterdir()] == ['pydoc']
+    assert len(folders(data)) == 1
+    assert [dataset.tokenizer.decode(ids) for ids in dataset[4:]] == split_texts(data)
+
+
+LOADED_ALONE = """
+import json, sys, threading, time
+from ml_collections import ConfigDict
+from nlp_models.data import store
+
+peak = 0
+def watch():
+    global peak
+    while True:
+        with open('/proc/self/status') as status:
+            peak = max(peak, *(int(l.split()[1]) for l in status if l.startswith('RssAnon')))
+        time.sleep(0.005)
+
+threading.Thread(target=watch, daemon=True).start()
+begin = time.monotonic()
+dataset = store.load_dataset(ConfigDict(json.loads(sys.argv[1])))
+first = time.monotonic() - begin
+begin = time.monotonic()
+store.load_dataset(ConfigDict(json.loads(sys.argv[1])))
+again = time.monotonic() - begin
+sizes = [len(ids) for ids in dataset[4:]]
+print(json.dumps({'peak_kib': peak, 'first_s': first, 'again_s': again, 'sizes': sizes}))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != 'linux', reason='reads /proc/self/status')
+def test_two_gigabytes_pass_through_little_memory(tmp_path):
+    path = tmp_path / 'large.txt'
+    block = (TEXT * (1 + (1 << 24) // len(TEXT.encode()))).encode()
+    with path.open('wb') as file:
+        while file.tell() < 2_000_000_000:
+            file.write(block)
+    data = settings(path=str(path), cache_dir=str(tmp_path / 'cache'))
+    result = subprocess.run(
+        [sys.executable, '-c', LOADED_ALONE, data.to_json()],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    measured = json.loads(result.stdout)
+    print(measured)
+    assert sum(measured['sizes']) == path.stat().st_size
+    assert measured['peak_kib'] < 1_000_000
