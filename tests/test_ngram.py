@@ -17,37 +17,34 @@ class BruteForce:
     def __init__(self, text, order, vocab_size):
         self.order, self.vocab_size = order, vocab_size
         text = tuple(int(w) for w in text)
+        self.num_grams, self.discounts = 0, {}
         self.followers = {}  # order -> context -> word -> count
-        self.discounts = {}
-        self.num_grams = 0
         for k in range(1, order + 1):
             left = defaultdict(list)
             for i in range(len(text) - k + 1):
                 left[text[i : i + k]].append(text[i - 1] if i > 0 else 'nothing')
-            count = {g: len(ws) if k == order else len(set(ws)) for g, ws in left.items()}
-            self.num_grams += len(count)
-            self.discounts[k] = self.estimate_discounts(Counter(count.values()))
             self.followers[k] = defaultdict(dict)
-            for gram, c in count.items():
-                self.followers[k][gram[:-1]][gram[-1]] = c
+            for gram, words in left.items():
+                count = len(words) if k == order else len(set(words))
+                self.followers[k][gram[:-1]][gram[-1]] = count
+            counts = Counter(c for row in self.followers[k].values() for c in row.values())
+            self.discounts[k] = self.estimate_discounts(counts)
+            self.num_grams += len(left)
 
     @staticmethod
     def estimate_discounts(n):
-        if n[1] == 0 or n[2] == 0:
-            return {1: 0.5, 2: 0.5, 3: 0.5}
-        y = n[1] / (n[1] + 2 * n[2])
-        if n[3] > 0 and n[4] > 0:
+        y = n[1] / (n[1] + 2 * n[2]) if n[1] > 0 and n[2] > 0 else 0.5
+        if all(n[r] > 0 for r in (1, 2, 3, 4)):
             d = {r: r - (r + 1) * y * n[r + 1] / n[r] for r in (1, 2, 3)}
             if all(0 < d[r] <= r for r in d):
                 return d
         return {1: y, 2: y, 3: y}
 
     def probability(self, word, context, k=None):
-        k = self.order if k is None else k
+        if k is None:
+            k, context = self.order, tuple(int(w) for w in context)
         if k == 0:
             return 1 / self.vocab_size
-        context = tuple(int(w) for w in context)
-        context = context[len(context) - k + 1 :]
         lower = self.probability(word, context[1:], k - 1)
         followers = self.followers[k].get(context)
         if not followers:
@@ -58,24 +55,20 @@ class BruteForce:
         c = followers.get(word, 0)
         return (c - d[min(c, 3)] if c else 0.0) / total + gamma * lower
 
-    def distribution(self, context):
-        return np.array([self.probability(w, context) for w in range(self.vocab_size)])
-
 
 def chain(length, vocab_size, seed=0):
     """A text with structure: each word prefers a few successors; words are unevenly frequent."""
     rng = np.random.default_rng(seed)
-    rows = rng.dirichlet(np.full(vocab_size, 0.3), size=vocab_size).cumsum(1)
+    rows = rng.dirichlet(np.full(vocab_size, 0.3), size=vocab_size)
     words = [0]
-    for u in rng.random(length - 1):
-        words.append(min(int(np.searchsorted(rows[words[-1]], u)), vocab_size - 1))
+    while len(words) < length:
+        words.append(rng.choice(vocab_size, p=rows[words[-1]]))
     return np.array(words)
 
 
 def make(text, order, vocab_size):
-    return ngram.build(order, vocab_size), ngram.fit(
-        np.asarray(text, np.int64), order=order, vocab_size=vocab_size
-    )
+    tokens = np.asarray(text, np.int64)
+    return ngram.build(order, vocab_size), ngram.fit(tokens, order=order, vocab_size=vocab_size)
 
 
 def after(model, params, contexts):
@@ -91,7 +84,7 @@ def check_against_equations(text, order, vocab_size, contexts):
     model, params = make(text, order, vocab_size)
     reference = BruteForce(text, order, vocab_size)
     got = after(model, params, contexts)
-    expected = np.stack([reference.distribution(c) for c in contexts])
+    expected = [[reference.probability(w, c) for w in range(vocab_size)] for c in contexts]
     np.testing.assert_allclose(got, expected, atol=1e-6)
     np.testing.assert_allclose(got.sum(1), 1, atol=1e-6)
     assert (got > 0).all()
@@ -110,7 +103,7 @@ def test_every_context_agrees_with_the_equations(order):
     check_against_equations(chain(80, 3), order, 4, all_contexts(range(-1, 4), order))
 
 
-@pytest.mark.parametrize('order', [2, 4, 6])
+@pytest.mark.parametrize('order', [2, 5])
 def test_a_longer_text_agrees_with_the_equations(order):
     text, rng = chain(3000, 30, seed=1), np.random.default_rng(2)
     seen = np.stack([text[i : i + order - 1] for i in rng.integers(0, 2990, 40)])
@@ -127,7 +120,7 @@ def test_a_longer_text_agrees_with_the_equations(order):
     ('text', 'vocab_size'),
     [
         ([2] * 50, 4),  # one token, again and again
-        (range(20), 20),  # each token once
+        ([*range(20)], 20),  # each token once
         ([], 3),
         ([1], 3),
         ([1, 0], 3),  # shorter than the order
@@ -135,11 +128,10 @@ def test_a_longer_text_agrees_with_the_equations(order):
         ([0] * 7, 1),  # one word in the vocabulary
         ([3, 900, 3, 900, 3], 1000),  # most of the vocabulary never used
     ],
-    ids=['same', 'distinct', 'empty', 'one', 'two', 'three', 'V=1', 'large-V'],
 )
 def test_degenerate_texts_agree_with_the_equations(text, vocab_size, order):
     words = [-1, *sorted(set(text))[:3], vocab_size - 1]
-    check_against_equations(list(text), order, vocab_size, all_contexts(words, order))
+    check_against_equations(text, order, vocab_size, all_contexts(words, order))
 
 
 @pytest.mark.parametrize(
@@ -151,7 +143,6 @@ def test_degenerate_texts_agree_with_the_equations(text, vocab_size, order):
         ([6, 1, 0, 0], 0.75),
         ([0, 4, 2, 1], 0.5),  # no Y either
         ([5, 0, 2, 1], 0.5),
-        ([0, 0, 0, 0], 0.5),
     ],
 )
 def test_discounts(grams_seen, expected):
@@ -159,26 +150,21 @@ def test_discounts(grams_seen, expected):
     np.testing.assert_allclose(ngram.modified_discounts(counts), expected)
 
 
-@pytest.mark.parametrize(('order', 'vocab_size'), [(1, 300), (3, 300), (6, 256), (4, 5000)])
+@pytest.mark.parametrize(('order', 'vocab_size'), [(1, 300), (6, 256), (4, 5000)])
 def test_probabilities_sum_to_one(order, vocab_size):
-    text = chain(4000, 50, seed=3)
+    text, rng = chain(4000, 50, seed=3), np.random.default_rng(4)
     model, params = make(text, order, vocab_size)
-    rng = np.random.default_rng(4)
-    tokens = np.concatenate(
-        [text[None, :40], rng.integers(-1, 50, (2, 40)), rng.integers(-1, vocab_size, (2, 40))]
-    )
-    state = model.start(params, len(tokens))
-    assert state.shape == (len(tokens), order - 1)
-    assert (np.asarray(state) == -1).all()
+    tokens = np.stack([text[:40], rng.integers(-1, 50, 40), rng.integers(-1, vocab_size, 40)])
+    state = model.start(params, 3)
+    np.testing.assert_array_equal(state, np.full((3, order - 1), -1))
     _, logits = jax.jit(model.apply)(params, state, jnp.asarray(tokens, jnp.int32))
     assert logits.dtype == jnp.float32
     assert np.isfinite(logits).all()
-    total = np.exp(np.asarray(logits, np.float64)).sum(-1)
-    np.testing.assert_allclose(total, 1, atol=1e-6)
+    np.testing.assert_allclose(np.exp(np.asarray(logits, np.float64)).sum(-1), 1, atol=1e-6)
     np.testing.assert_allclose(jax.nn.log_softmax(logits), logits, atol=2e-6)
 
 
-@pytest.mark.parametrize('order', [1, 2, 5])
+@pytest.mark.parametrize('order', [1, 5])
 def test_at_once_token_by_token_and_in_halves(order):
     text, vocab_size, length = chain(500, 6, seed=5), 7, 12
     model, params = make(text, order, vocab_size)
@@ -186,36 +172,28 @@ def test_at_once_token_by_token_and_in_halves(order):
     tokens = jnp.asarray(chain(3 * length, 6, seed=6).reshape(3, length), jnp.int32)
     start = model.start(params, 3, length)
     end, whole = apply(params, start, tokens)
-
-    state, steps = start, []
-    for t in range(length):
-        state, logits = apply(params, state, tokens[:, t : t + 1])
-        steps.append(logits)
-    np.testing.assert_allclose(jnp.concatenate(steps, 1), whole, atol=1e-6)
-    np.testing.assert_array_equal(state, end)
-
-    middle, first = apply(params, start, tokens[:, : length // 2])
-    state, second = apply(params, middle, tokens[:, length // 2 :])
-    np.testing.assert_allclose(jnp.concatenate([first, second], 1), whole, atol=1e-6)
-    np.testing.assert_array_equal(state, end)
+    for cuts in (range(1, length), [length // 2]):
+        state, pieces = start, []
+        for piece in jnp.split(tokens, jnp.array(cuts), axis=1):
+            state, logits = apply(params, state, piece)
+            pieces.append(logits)
+        np.testing.assert_allclose(jnp.concatenate(pieces, 1), whole, atol=1e-6)
+        np.testing.assert_array_equal(state, end)
 
 
 @pytest.mark.parametrize('order', [1, 4])
 def test_ragged_rows_remember_their_real_tokens(order):
     model, params = make(chain(500, 6, seed=5), order, 6)
     apply = jax.jit(model.apply)
-    tokens = jnp.asarray(chain(30, 6, seed=7).reshape(5, 6), jnp.int32)
-    before = jnp.asarray(chain(5 * (order - 1) + 1, 6, seed=8)[1:].reshape(5, -1), jnp.int32)
-    lengths = [0, 3, 6, 3, 0]
-    state, logits = apply(params, before, tokens, lengths=jnp.array(lengths, jnp.int32))
-    more = jnp.full((5, 2), 2, jnp.int32)
-    _, then = apply(params, state, more)
+    tokens = chain(30, 6, seed=7).reshape(5, 6)
+    before = chain(5 * order, 6, seed=8).reshape(5, order)[:, 1:]
+    lengths = [0, 1, 3, 5, 6]
+    read, new = jnp.asarray(before, jnp.int32), jnp.asarray(tokens, jnp.int32)
+    state, logits = apply(params, read, new, lengths=jnp.array(lengths, jnp.int32))
+    _, full = apply(params, read, new)
     for row, n in enumerate(lengths):
-        alone, expected = apply(params, before[row : row + 1], tokens[row : row + 1, :n])
-        np.testing.assert_array_equal(state[row], alone[0])
-        np.testing.assert_allclose(logits[row, :n], expected[0], atol=1e-6)
-        _, expected = apply(params, alone, more[row : row + 1])
-        np.testing.assert_allclose(then[row], expected[0], atol=1e-6)
+        np.testing.assert_array_equal(state[row], [*before[row], *tokens[row, :n]][n:])
+        np.testing.assert_allclose(logits[row, :n], full[row, :n], atol=1e-6)
 
 
 def test_causal_to_the_bit():
@@ -231,14 +209,14 @@ def test_causal_to_the_bit():
 
 
 def test_a_large_vocabulary_does_not_overflow():
-    # 70,000 places times 50,000 words pass int32, and V^5 passes int64.
-    order, vocab_size = 5, 50_000
-    rng = np.random.default_rng(10)
+    order, vocab_size, rng = 5, 50_000, np.random.default_rng(10)
     text = vocab_size - 1 - np.minimum(rng.zipf(1.3, 70_000), vocab_size) % vocab_size
     text[35_000:36_000] = text[:1000]  # so that long grams repeat
     model, params = make(text, order, vocab_size)
     reference = BruteForce(text, order, vocab_size)
     assert ngram.num_parameters(params) == reference.num_grams
+    # The pairs (gram, next word) pass int32, and V^5 passes int64.
+    assert params['order_4']['token'].size * vocab_size > 2**31
     places = np.concatenate([rng.integers(0, 1000, 6), rng.integers(0, 60_000, 6)])
     contexts = np.stack([text[i : i + order - 1] for i in places])
     contexts[::3, 0] = 7  # some not seen
@@ -264,19 +242,18 @@ def test_parameters_are_plain_arrays_whatever_holds_the_text(tmp_path):
     text = chain(1000, 20)
     text.astype(np.uint16).tofile(tmp_path / 'tokens')
     mapped = np.memmap(tmp_path / 'tokens', np.uint16, mode='r')
-    params = ngram.fit(text, order=3, vocab_size=20)
-    same = ngram.fit(mapped, order=3, vocab_size=20)
+    params = ngram.fit(text, order=2, vocab_size=20)
+    same = ngram.fit(mapped, order=2, vocab_size=20)
     jax.tree.map(np.testing.assert_array_equal, params, same)
-    model = ngram.build(3, 20)
-    nothing = model.init(jax.random.key(0))
+    nothing = ngram.build(2, 20).init(jax.random.key(0))
     assert jax.tree.structure(nothing) == jax.tree.structure(params)
     for leaf in jax.tree.leaves([params, nothing]):
         assert isinstance(leaf, np.ndarray)
         assert leaf.size > 0  # an empty array cannot be stored everywhere
         assert leaf.dtype in (np.int32, np.float32)
-    assert ngram.num_parameters(nothing) == 0
     # And not compiled, over NumPy arrays.
-    _, logits = model.apply(nothing, model.start(nothing, 2), jnp.zeros((2, 3), jnp.int32))
+    model, tokens = ngram.build(2, 20), jnp.zeros((2, 3), jnp.int32)
+    _, logits = model.apply(nothing, model.start(nothing, 2), tokens)
     np.testing.assert_allclose(logits, -np.log(20), rtol=1e-6)
 
 
@@ -302,17 +279,15 @@ def test_longer_contexts_predict_text_better():
         _, logits = jax.jit(model.apply)(params, model.start(params, 1), test[None, :-1])
         picked = jnp.take_along_axis(logits, test[None, 1:, None], 2)
         bits.append(float(-picked.mean() / np.log(2)))
-    assert 4 < bits[0] < 6
-    assert bits[1] < 0.75 * bits[0]
-    assert bits[2] < 0.9 * bits[1]
+    assert 6 > bits[0] > 4 > bits[1] > bits[2]
 
 
 def test_wrong_input_is_named():
     tokens = np.zeros(5, np.int64)
-    for order, vocab_size, words in [(0, 5, 'order=0'), (2, 0, 'vocab_size=0')]:
-        with pytest.raises(InputError, match=words):
+    for order, vocab_size, named in [(0, 5, 'order=0'), (2, 0, 'vocab_size=0')]:
+        with pytest.raises(InputError, match=named):
             ngram.fit(tokens, order=order, vocab_size=vocab_size)
-        with pytest.raises(InputError, match=words):
+        with pytest.raises(InputError, match=named):
             ngram.build(order, vocab_size)
     for bad in (-1, 5):
         with pytest.raises(InputError, match=r'\[0, 5\)'):
@@ -321,6 +296,5 @@ def test_wrong_input_is_named():
         ngram.fit(np.broadcast_to(np.uint8(0), 2**31), order=2, vocab_size=5)
     _, params = make(tokens, 2, 5)
     for other in (ngram.build(3, 5), ngram.build(2, 6)):
-        state = other.start(params, 1)
         with pytest.raises(InputError, match='fit and build must agree'):
-            other.apply(params, state, jnp.zeros((1, 1), jnp.int32))
+            other.apply(params, other.start(params, 1), jnp.zeros((1, 1), jnp.int32))

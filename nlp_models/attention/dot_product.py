@@ -11,7 +11,7 @@ def dot_product_attention(
     q: Float[Array, 'B T H K'],
     k: Float[Array, 'B S H K'],
     v: Float[Array, 'B S H K'],
-    mask: Bool[Array, '#B #H T S'] | None = None,
+    mask: Bool[Array, '#B #H #T S'] | None = None,
 ) -> Float[Array, 'B T H K']:
     """Attention(Q, K, V) = softmax(Q Kᵀ / √d_k) V, for each head.
 

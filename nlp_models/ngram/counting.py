@@ -88,7 +88,7 @@ def fit(tokens: Integer[np.ndarray, ' text'], *, order: int, vocab_size: int) ->
     alone is raw counts, discounted and interpolated with the uniform distribution. Where the text
     is shorter than n, the highest order is empty and the orders below it decide.
 
-    Memory is about 50 bytes a token of the text while counting.
+    While counting, memory is about 70 bytes a token of natural text at order 6, 230 of noise.
 
     Args:
       tokens: the text, any integer type, a memory map too; may be empty (then p = 1/V).
@@ -151,8 +151,8 @@ def fit(tokens: Integer[np.ndarray, ' text'], *, order: int, vocab_size: int) ->
 def num_parameters(params: Params) -> int:
     """How many numbers the model is said to have: its distinct grams, over all orders.
 
-    One probability each. The back-off weights and the indices follow from the same counts, so they
-    are not counted (in memory they double it, about).
+    One probability each; the back-off weights and the indices follow from the same counts. (In
+    memory a gram takes 8 bytes at the highest order and 16 below it.)
 
     Args:
       params: from `fit` or a model's `init`.

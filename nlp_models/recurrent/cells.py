@@ -17,7 +17,8 @@ from jax.nn import sigmoid
 from jaxtyping import Array, Float
 
 Carry = Any
-Vectors = Float[Array, 'B width']
+Hidden = Float[Array, 'B N']
+Input = Float[Array, 'B D']  # x_t, or its share of the gates, `[B, G·N]`: see `inputs`
 
 
 class Cell(NamedTuple):
@@ -38,7 +39,7 @@ class Cell(NamedTuple):
     reset_bias: bool = False
 
 
-def inputs(params: dict, x: Vectors) -> Vectors:
+def inputs(params: dict, x: Float[Array, '*rows D']) -> Float[Array, '*rows GN']:
     """The input's share of the gates, x U + b.
 
     It does not depend on the carry, so whoever runs the cell may have computed it for all time
@@ -46,17 +47,17 @@ def inputs(params: dict, x: Vectors) -> Vectors:
 
     Args:
       params: a cell's parameters, with or without `U` and `b`.
-      x: `[B, D]`, or `[B, G·N]` where already projected.
+      x: `[B, D]` or `[T, B, D]`; G·N wide in place of D where already projected.
 
     Returns:
-      `[B, G·N]`.
+      `[B, G·N]` or `[T, B, G·N]`.
     """
     return x @ params['U'] + params['b'] if 'U' in params else x
 
 
 def rnn(
-    params: dict, carry: Vectors, x: Vectors, *, activation: Callable = jnp.tanh
-) -> tuple[Vectors, Vectors]:
+    params: dict, carry: Hidden, x: Input, *, activation: Callable = jnp.tanh
+) -> tuple[Hidden, Hidden]:
     """Elman's recurrent cell: h_t = σ(W h_{t−1} + U x_t + b_h).
 
     Elman 1990, "Finding Structure in Time"; the tutorial's section 3. The output layer
@@ -76,8 +77,8 @@ def rnn(
 
 
 def lstm(
-    params: dict, carry: tuple[Vectors, Vectors], x: Vectors
-) -> tuple[tuple[Vectors, Vectors], Vectors]:
+    params: dict, carry: tuple[Hidden, Hidden], x: Input
+) -> tuple[tuple[Hidden, Hidden], Hidden]:
     """Long short-term memory with a forget gate; gate order f, i, o, C̃.
 
         f, i, o = sigmoid(W_{f,i,o} h_{t−1} + U_{f,i,o} x_t + b_{f,i,o})
@@ -103,7 +104,7 @@ def lstm(
     return (h, c), h
 
 
-def gru(params: dict, carry: Vectors, x: Vectors) -> tuple[Vectors, Vectors]:
+def gru(params: dict, carry: Hidden, x: Input) -> tuple[Hidden, Hidden]:
     """Gated recurrent unit, reset before the product; gate order z, r, h̃.
 
         z, r = sigmoid(W_{z,r} h_{t−1} + U_{z,r} x_t + b_{z,r})
@@ -131,7 +132,7 @@ def gru(params: dict, carry: Vectors, x: Vectors) -> tuple[Vectors, Vectors]:
     return h, h
 
 
-def gru_reset_after(params: dict, carry: Vectors, x: Vectors) -> tuple[Vectors, Vectors]:
+def gru_reset_after(params: dict, carry: Hidden, x: Input) -> tuple[Hidden, Hidden]:
     """Gated recurrent unit, reset after the product; gate order z, r, h̃.
 
         z, r = sigmoid(W_{z,r} h_{t−1} + U_{z,r} x_t + b_{z,r})

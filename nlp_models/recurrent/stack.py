@@ -94,7 +94,9 @@ def make_stack(
             f'layer_{i}': init_cell(
                 cell, k, size, hidden_size, orthogonal=orthogonal, forget_bias=forget_bias
             )
-            for i, (k, size) in enumerate(zip(jax.random.split(key, num_layers), sizes, strict=True))
+            for i, (k, size) in enumerate(
+                zip(jax.random.split(key, num_layers), sizes, strict=True)
+            )
         }
 
     def start(params: Params, batch_size: int, max_length: int = 0) -> Any:

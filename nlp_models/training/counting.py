@@ -64,7 +64,7 @@ def train_by_counting(config: Any, folder: Workdir) -> dict[str, Any]:
         'valid_perplexity': score.perplexity,
     }
     if restored is None:
-        line['step_seconds'] = seconds
+        line['train_seconds'] = line['step_seconds'] = seconds
         line['tokens_per_second'] = len(dataset.train) / seconds
         metrics.cut(0)
         metrics.write(line)
@@ -72,4 +72,4 @@ def train_by_counting(config: Any, folder: Workdir) -> dict[str, Any]:
         tree = {'params': jax.tree.map(np.asarray, params)}
         writer.save(1, tree, {'valid_loss': score.loss, 'logged': True})
         writer.wait()
-    return {**line, 'parameters': parameters, 'compile_seconds': 0.0, 'train_seconds': seconds}
+    return {'train_seconds': seconds, **line, 'parameters': parameters, 'compile_seconds': 0.0}

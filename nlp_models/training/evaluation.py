@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from nlp_models.data import batches
-from nlp_models.data.batches import ScoredBatch
+from nlp_models.training.parallel import Pipeline
 from nlp_models.training.objectives import Sums, language_modelling
 from nlp_models.types import LanguageModel, Params
 
@@ -48,7 +48,7 @@ def evaluate(
     """Score batches of windows, each from the model's start.
 
     Args:
-      eval_step: `(params, {'tokens', 'weights'}) -> Sums` over all devices.
+      eval_step: `(params, {'tokens', 'weights'}) -> Sums`, with a device axis where there is one.
       params: placed as `eval_step` wants them.
       scored: an iterable of `ScoredBatch`.
       characters: Unicode characters that each token of the vocabulary begins, `[V]`.
@@ -57,15 +57,16 @@ def evaluate(
     Returns:
       The score, or None where it was stopped.
     """
-    sums, num_characters = [], 0.0
+    sums, num_characters, pipeline = [], 0.0, Pipeline()
     for batch in scored:
         if stop():
             return None
-        # Nothing is waited for here: the results are fetched together at the end.
         sums.append(eval_step(params, {'tokens': batch.tokens, 'weights': batch.weights}))
+        pipeline.add(sums[-1])
         num_characters += float((characters[batch.tokens[..., 1:]] * batch.weights).sum())
-    host = [np.ravel(np.asarray(x, np.float64))[0] for s in sums for x in s]
-    return score(sum(host[::2]), sum(host[1::2]), num_characters)
+    # One number a batch and device; added up in float64.
+    nats, tokens = (float(np.sum([np.asarray(x) for x in xs], dtype=float)) for xs in zip(*sums, strict=True))
+    return score(nats, tokens, num_characters)
 
 
 def evaluate_carried(
@@ -151,5 +152,3 @@ def evaluate_on_host(
     assert result is not None  # nothing stops it
     return result
 
-
-__all__ = ['Score', 'ScoredBatch', 'evaluate', 'evaluate_carried', 'evaluate_on_host', 'score']

@@ -15,6 +15,7 @@ from absl import logging
 from nlp_models.errors import RunError
 from nlp_models.training import checkpoints
 from nlp_models.training.counting import train_by_counting
+from nlp_models.training.parallel import Pipeline
 from nlp_models.training.program import Program, build_program
 from nlp_models.training.step import TrainState
 from nlp_models.training.workdir import (
@@ -78,8 +79,8 @@ def train(
       progress: called with (step, steps, last metrics) about every step; for showing.
 
     Returns:
-      The last line of the metrics, with `parameters`, `compile_seconds` and `train_seconds` (of
-      training steps alone, in this process).
+      The last line of the metrics, with `parameters` and `compile_seconds`. A line's
+      `train_seconds` is the time spent in training steps, over all processes of the run.
 
     Raises:
       InputError: for a config, data or folder that is not right.
@@ -137,16 +138,18 @@ class _Run:
         lines = read_metrics(self.metrics.path)
         self.best = min((x['valid_loss'] for x in lines if 'valid_loss' in x), default=math.inf)
         self.line = lines[-1] if lines else {}
-        self.train_seconds = 0.0
+        self.train_seconds = self.line.get('train_seconds', 0.0)
         self.clock = time.perf_counter()
         self.clock_step = step
         state = program.place(state)
+        pipeline = Pipeline()
         if not logged:
             self.at_boundary(state, step)
         while step < config.steps:
             if self.stop():
                 self.end_stopped(state, step, logged=True)
-            state = program.train_step(state, program.batch(step))
+            state, sums = program.train_step(state, program.batch(step))
+            pipeline.add(sums)
             step += 1
             self.progress(step, config.steps, self.line)
             intervals = (config.log_every, config.eval_every, config.checkpoint_every, config.steps)
@@ -157,7 +160,6 @@ class _Run:
             **self.line,
             'parameters': program.parameters,
             'compile_seconds': program.compile_seconds,
-            'train_seconds': self.train_seconds,
         }
 
     def at_boundary(self, state: TrainState, step: int) -> None:
@@ -208,6 +210,7 @@ class _Run:
             line['step_seconds'] = elapsed / (step - self.clock_step)
             tokens = config.batch_size * config.sequence_length
             line['tokens_per_second'] = tokens / line['step_seconds']
+        line['train_seconds'] = self.train_seconds
         memory = [d.memory_stats() for d in devices.devices]
         peaks = [m['peak_bytes_in_use'] for m in memory if m and 'peak_bytes_in_use' in m]
         if peaks:  # the CPU backend does not tell

@@ -4,6 +4,7 @@ Parameters and optimizer state are the same on every device, batches and carried
 out by rows. With one device nothing has a device axis and functions are compiled with `jit`.
 """
 
+import collections
 import os
 import time
 from collections.abc import Callable
@@ -31,6 +32,25 @@ def request_cpu_devices(number: int) -> None:
         jax.config.update('jax_num_cpu_devices', number if number > 0 else num_cores())
     except RuntimeError:
         pass  # devices are in use already: their number stands, and `choose` says if it is too low
+
+
+class Pipeline:
+    """Keeps the host from running too far ahead of the devices, without waiting for them.
+
+    Not only memory wants a bound: XLA's CPU client admits 32 computations at a time, and once one
+    device has taken all of these places for steps that wait for another device, neither goes on.
+    """
+
+    def __init__(self, depth: int = 2):
+        """Allow `depth` computations to be under way."""
+        self._depth = depth
+        self._under_way: collections.deque = collections.deque()
+
+    def add(self, result: Any) -> None:
+        """Note a computation by a result that will not be donated; wait for the oldest if full."""
+        self._under_way.append(result)
+        if len(self._under_way) > self._depth:
+            jax.block_until_ready(self._under_way.popleft())
 
 
 class Devices(NamedTuple):

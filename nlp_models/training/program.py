@@ -7,7 +7,6 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from nlp_models import models, trees
@@ -31,7 +30,8 @@ class Program(NamedTuple):
       devices: what it runs on.
       init: `() -> TrainState` on the host, before the first step.
       batch: `step -> batch`, what the train step reads, on the host.
-      train_step: `(state, batch) -> state`, compiled; the state is placed by `place`.
+      train_step: `(state, batch) -> (state, Sums)`, compiled; the state is placed by `place` and
+        its memory is reused.
       eval_step: `(params, batch) -> Sums`, compiled.
       schedule: `(step, total_steps) -> rate`.
       parameters: how many the model has.
@@ -44,7 +44,7 @@ class Program(NamedTuple):
     devices: parallel.Devices
     init: Callable[[], TrainState]
     batch: Callable[[int], dict[str, np.ndarray]]
-    train_step: Callable[[TrainState, Any], TrainState]
+    train_step: Callable[[TrainState, Any], tuple[TrainState, Sums]]
     eval_step: Callable[[Any, Any], Sums]
     schedule: Callable[[Any, Any], jax.Array]
     parameters: int
@@ -199,8 +199,8 @@ def build_program(config: Any, dataset: Dataset | None = None) -> Program:
         devices=devices,
         init=init,
         batch=batch,
-        train_step=lambda state, batch: state,
-        eval_step=lambda params, batch: Sums(jnp.zeros(()), jnp.zeros(())),
+        train_step=_not_compiled,
+        eval_step=_not_compiled,
         schedule=schedule,
         parameters=trees.count(host_state.params),
         compile_seconds=0.0,
@@ -222,9 +222,13 @@ def build_program(config: Any, dataset: Dataset | None = None) -> Program:
         donate=True,
     )
     eval_step, _ = devices.compile(
-        make_eval_step(objective(), devices.axis_name), state.params, eval_batch
+        make_eval_step(objective()), state.params, eval_batch
     )
     return program._replace(train_step=train_step, eval_step=eval_step, compile_seconds=seconds)
+
+
+def _not_compiled(*_: Any) -> Any:
+    raise AssertionError('the program is not compiled yet')
 
 
 def time_step(program: Program, *, seconds: float = 2.0) -> float:
@@ -240,12 +244,14 @@ def time_step(program: Program, *, seconds: float = 2.0) -> float:
       The median over runs of a few steps each.
     """
     state = program.place(program.init())
+    pipeline = parallel.Pipeline()
     step = 0
 
     def run(count):
         nonlocal state, step
         for _ in range(count):
-            state = program.train_step(state, program.batch(step))
+            state, sums = program.train_step(state, program.batch(step))
+            pipeline.add(sums)
             step += 1
         jax.block_until_ready(state)
 

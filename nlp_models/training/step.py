@@ -61,8 +61,8 @@ def make_train_step(
     accumulate: int = 1,
     log_every: int = 1,
     axis_name: str | None = None,
-) -> Callable[[TrainState, Any], TrainState]:
-    """Make `(state, batch) -> state`.
+) -> Callable[[TrainState, Any], tuple[TrainState, Sums]]:
+    """Make `(state, batch) -> (state, sums of this step)`.
 
     The gradient is that of Σ loss / Σ weight over microbatches and devices. The random key depends
     on (seed, step, device, microbatch), so with dropout the number of devices changes the numbers;
@@ -106,7 +106,7 @@ def make_train_step(
         )
         return grads, (sums, jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:]), carry))
 
-    def step(state: TrainState, batch: Any) -> TrainState:
+    def step(state: TrainState, batch: Any) -> tuple[TrainState, Sums]:
         key = jax.random.fold_in(jax.random.key(seed), state.step)
         if axis_name is not None:
             key = jax.random.fold_in(key, lax.axis_index(axis_name))
@@ -122,7 +122,7 @@ def make_train_step(
         done = state.step + 1
         bad = ~(jnp.isfinite(sums.loss) & jnp.isfinite(grad_norm))
         fresh = state.step % log_every == 0
-        return TrainState(
+        new_state = TrainState(
             step=done,
             total_steps=state.total_steps,
             params=params,
@@ -132,17 +132,18 @@ def make_train_step(
             grad_norm=grad_norm,
             bad_step=jnp.where((state.bad_step < 0) & bad, done, state.bad_step),
         )
+        return new_state, sums
 
     return step
 
 
-def make_eval_step(
-    objective: Objective, axis_name: str | None = None
-) -> Callable[[Any, Any], Sums]:
-    """Make `(params, batch) -> Sums`, from the model's start, without dropout."""
+def make_eval_step(objective: Objective) -> Callable[[Any, Any], Sums]:
+    """Make `(params, batch) -> Sums` of one device's share, from the model's start, no dropout.
+
+    The shares are added up on the host, in float64.
+    """
 
     def step(params, batch):
-        sums, _ = objective(params, None, batch, None)
-        return sums if axis_name is None else lax.psum(sums, axis_name)
+        return objective(params, None, batch, None)[0]
 
     return step

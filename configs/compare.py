@@ -1,0 +1,54 @@
+"""The comparison of all families: `python -m experiments.compare`.
+
+Every neural family gets the transformer's parameter count (±2 %) and an equal share of
+`training_seconds`.
+"""
+
+from ml_collections import ConfigDict
+
+from configs import lm
+from nlp_models.models import CELLS
+
+# Peak learning rates, chosen by bits a character on the validation split (see the table below).
+_LEARNING_RATES = {'rnn': 2e-3, 'lstm': 8e-3, 'gru': 4e-3, 'transformer': 4e-3}
+_DEFAULT_LEARNING_RATE = 4e-3  # of cells that the sweep has not seen
+
+
+def get_config() -> ConfigDict:
+    """The comparison's config; `--config.families.lstm.model.num_layers=2` and the like change it."""
+    run = lm.base()
+    run.batch_size = 16
+    run.sequence_length = 128
+    return ConfigDict(
+        dict(
+            training_seconds=120.0,  # of all neural families together; each has an equal share
+            ngram_orders=(1, 2, 3, 4, 5, 6),
+            evaluations=5,  # of the validation split, while a family trains
+            lengths=(64, 256, 1024, 4096),  # of the sequences that speed is measured at
+            tokens_per_batch=8192,  # where training speed is measured: B·T
+            measuring_seconds=0.5,  # for each of those measurements, once it is compiled
+            memory_limit=8e9,  # bytes; lengths that need more are left out
+            run=run,  # what all families have in common; `configs/lm.py` comments the fields
+            families={
+                family: dict(model=_model(family), optimizer=_optimizer(family))
+                for family in (*CELLS, 'transformer')
+            },
+        )
+    )
+
+
+def _model(family: str) -> dict:
+    """A family's `model` group; the hidden size of all but the transformer is set by matching."""
+    model = lm.get_config(family).model
+    if family == 'transformer':
+        model.update(hidden_size=96, num_layers=3, use_bias=False)
+    else:
+        model.update(embed_size=64)
+    return model.to_dict()
+
+
+def _optimizer(family: str) -> dict:
+    return dict(
+        learning_rate=_LEARNING_RATES.get(family, _DEFAULT_LEARNING_RATE),
+        weight_decay=0.1 if family == 'transformer' else 0.0,
+    )

@@ -1,0 +1,407 @@
+"""A comparison of language models as a table, as sentences, and as one page of HTML.
+
+Every sentence is computed from the numbers it stands beside. Two values that are written alike are
+called equal, so no sentence claims a difference that its own digits do not show.
+"""
+
+import base64
+import html
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from nlp_models.analysis import plots
+from nlp_models.analysis.plots import Results, in_bytes, in_seconds, is_number, label
+
+COMMAND = 'python -m experiments.compare'
+HEADER = ('family', 'parameters', 'bits/char', 'tokens/s', 'step, ms', 'compile, s')
+NONE = '–'
+SAME = 1.1  # times that values may differ and still be said to stay the same
+FIGURES = {  # heading, and what a reader who cannot see the picture is told first
+    'learning': ('Learning', 'Line plot of bits per character against seconds of training.'),
+    'throughput': ('Training speed', 'Line plot of tokens per second against sequence length.'),
+    'decoding': ('Decoding', 'Line plots of time per token and state against length of text.'),
+}
+STYLE = """
+:root { color-scheme: light dark; --ink: #1d1f23; --soft: #5a6069; --line: #d9dce1; --page: #fff; }
+@media (prefers-color-scheme: dark) {
+  :root { --ink: #e4e6ea; --soft: #a2a9b4; --line: #3a3f47; --page: #16181c; }
+}
+body { margin: 0 auto; padding: 2rem 1rem 4rem; max-width: 44rem; color: var(--ink);
+  background: var(--page); font: 1rem/1.55 system-ui, sans-serif; overflow-wrap: break-word; }
+h1 { font-size: 1.7rem; line-height: 1.2; margin: 0 0 1rem; }
+h2 { font-size: 1.2rem; margin: 2.5rem 0 .5rem; }
+dl { display: grid; grid-template-columns: max-content 1fr; gap: .15rem 1.25rem; margin: 0; }
+dt { color: var(--soft); }
+dd { margin: 0; overflow-wrap: anywhere; }
+.wide { overflow-x: auto; margin: 1rem 0; }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
+th, td { padding: .3rem .5rem; text-align: right; white-space: nowrap; font-weight: normal;
+  border-bottom: 1px solid var(--line); }
+th:first-child { text-align: left; padding-left: 0; }
+thead th { color: var(--soft); font-size: .9rem; }
+figure { margin: 0; }
+img { display: block; width: 100%; height: auto; background: #fff; border-radius: 6px; }
+figcaption { margin-top: .6rem; }
+pre { overflow-x: auto; padding: .7rem 1rem; border: 1px solid var(--line); border-radius: 6px; }
+"""
+PAGE = """<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Language models compared</title>
+<style>{style}</style>
+</head>
+<body>
+<main>
+<h1>Language models compared</h1>
+<p><strong>{table}</strong> {baseline}</p>
+<h2>What was run</h2>
+{setting}
+<h2>Families</h2>
+{families}
+<p>{unigram}</p>
+<h2>N-grams</h2>
+{orders}
+{figures}
+<h2>Run it again</h2>
+<pre><code>{command}</code></pre>
+</main>
+</body>
+</html>
+"""
+
+
+def table(results: Results) -> list[tuple[str, ...]]:
+    """Lists the families, fewest bits per character first; what has none comes last.
+
+    Args:
+      results: what the comparison wrote to `results.json`.
+
+    Returns:
+      One row a family, its cells written out in the order of `HEADER`.
+    """
+    rows = []
+    for name, family in results['families'].items():
+        bits, step = family.get('valid_bits_per_char'), family.get('step_seconds')
+        order = f', order {family["order"]}' if family.get('order') else ''
+        cells = (
+            label(name) + order,
+            _number(family.get('parameters'), ',.0f'),
+            _number(bits, '.3f'),
+            _number(family.get('tokens_per_second'), ',.0f'),
+            _number(step * 1000 if is_number(step) else None, '.2f'),
+            _number(family.get('compile_seconds'), '.1f'),
+        )
+        rows.append((not is_number(bits), bits if is_number(bits) else 0, cells))
+    return [cells for _, _, cells in sorted(rows)]
+
+
+def format_table(results: Results) -> str:
+    """Returns the table as plain text of at most 80 columns, without a final newline."""
+    rows = [HEADER, *table(results)]
+    widths = [max(len(row[i]) for row in rows) for i in range(len(HEADER))]
+    widths[0] = max(6, min(widths[0], 80 - sum(widths[1:]) - 2 * (len(widths) - 1)))
+    lines = []
+    for name, *cells in rows:
+        name = name if len(name) <= widths[0] else name[: widths[0] - 1] + '…'
+        right = (cell.rjust(width) for cell, width in zip(cells, widths[1:], strict=True))
+        lines.append('  '.join([name.ljust(widths[0]), *right]))
+    lines.insert(1, '  '.join('─' * width for width in widths))
+    return '\n'.join(lines)
+
+
+def write_page(results: Results, folder: str | Path) -> Path:
+    """Writes the plots as PNG files and one page that holds everything and needs no network.
+
+    Args:
+      results: what the comparison wrote to `results.json`.
+      folder: where to; made if it is not there.
+
+    Returns:
+      The page's file, `index.html`.
+    """
+    said = {name: html.escape(text) for name, text in sentences(results).items()}
+    figures = []
+    for name, file in plots.write_plots(results, folder).items():
+        image = base64.b64encode(file.read_bytes()).decode('ascii')
+        title, alt = FIGURES[name]
+        figures.append(
+            f'<h2>{title}</h2>\n<figure>\n<img alt="{alt} {said[name]}" '
+            f'src="data:image/png;base64,{image}">\n<figcaption>{said[name]}</figcaption>\n</figure>'
+        )
+    orders = [
+        (str(row['order']), f'{row["parameters"]:,}', _number(row['valid_bits_per_char'], '.3f'))
+        for row in results['ngram_orders']
+    ]
+    page = PAGE.format(
+        style=STYLE,
+        setting=_html_setting(results),
+        families=_html_table(HEADER, table(results)),
+        orders=_html_table(('n-gram order', 'parameters', 'bits/char'), orders),
+        figures='\n'.join(figures),
+        command=html.escape(COMMAND),
+        **{name: said[name] for name in ('table', 'baseline', 'unigram')},
+    )
+    path = Path(folder) / 'index.html'
+    path.write_text(page, encoding='utf-8')
+    return path
+
+
+def _html_table(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    head = ''.join(f'<th scope="col">{html.escape(cell)}</th>' for cell in header)
+    body = ''.join(
+        f'<tr><th scope="row">{html.escape(first)}</th>'
+        + ''.join(f'<td>{html.escape(cell)}</td>' for cell in rest)
+        + '</tr>\n'
+        for first, *rest in rows
+    )
+    return (
+        f'<div class="wide"><table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}</tbody>\n'
+        '</table></div>'
+    )
+
+
+def _html_setting(results: Results) -> str:
+    def write(name: str, value: Any) -> str:
+        if isinstance(value, Mapping):
+            return ', '.join(f'{key} {part}' for key, part in value.items())
+        return f'{value:,}' if isinstance(value, int) and name != 'seed' else str(value)
+
+    budget = f'{in_seconds(results["budget_seconds"])} for each neural family'
+    pairs = [('training', budget)] + [
+        (name.replace('_', ' ').replace('num ', ''), write(name, value))
+        for name, value in results['setting'].items()
+    ]
+    lines = (f'<dt>{html.escape(name)}</dt><dd>{html.escape(text)}</dd>' for name, text in pairs)
+    return '<dl>\n' + '\n'.join(lines) + '\n</dl>'
+
+
+def _number(value: Any, form: str) -> str:
+    return format(value, form) if is_number(value) else NONE
+
+
+def sentences(results: Results) -> dict[str, str]:
+    """Says what the numbers show.
+
+    Args:
+      results: what the comparison wrote to `results.json`.
+
+    Returns:
+      `table`: the lowest bits per character and by how much; `baseline`: which neural families beat
+      the best n-gram; `unigram`: how far each is from the unigram; `learning`, `throughput`,
+      `decoding`: what each plot shows.
+    """
+    families = results['families']
+    bits = {name: family.get('valid_bits_per_char') for name, family in families.items()}
+    found = {name: round(value, 3) for name, value in bits.items() if is_number(value)}
+    return {
+        'table': _about_lowest(found, [name for name in bits if name not in found]),
+        'baseline': _about_baseline(results, found),
+        'unigram': _about_unigram(results, found),
+        'learning': _about_learning(results),
+        'throughput': _about_throughput(results),
+        'decoding': _about_decoding(results),
+    }
+
+
+def _listed(words: Iterable[str]) -> str:
+    """Writes a list: a, b and c."""
+    *most, last = words
+    return f'{", ".join(most)} and {last}' if most else last
+
+
+def _names(names: Iterable[str]) -> str:
+    return _listed(label(name) for name in names)
+
+
+def _times(ratio: float) -> str:
+    return f'×{ratio:.2f}' if 0.1 <= ratio < 10 else f'×{float(f"{ratio:.3g}"):,g}'
+
+
+def _about_lowest(found: Mapping[str, float], missing: list[str]) -> str:
+    said = 'No family ended with a finite number of bits per character.'
+    if found:
+        best = min(found.values())
+        leaders = [name for name in found if found[name] == best]
+        rest = sorted((value, name) for name, value in found.items() if value > best)
+        verb = 'has the lowest' if len(leaders) == 1 else 'share the lowest'
+        said = f'{_names(leaders)} {verb} bits per character, {best:.3f}'
+        if rest:
+            (second, _), *_ = rest
+            said += f', {second - best:.3f} below {_names(n for v, n in rest if v == second)}'
+        said += '.'
+        if missing:
+            said += f' Without a finite value: {_names(missing)}.'
+    return said
+
+
+def _about_baseline(results: Results, found: Mapping[str, float]) -> str:
+    baseline = plots.best_ngram(results)
+    neural = [name for name in results['families'] if name != 'ngram']
+    if baseline is None or not neural:
+        return f'No {"n-gram" if neural else "neural family"} was measured.'
+    level = round(baseline[1], 3)
+    gaps = {name: round(found[name] - level, 3) for name in neural if name in found}
+    won = [f'{label(name)} (by {-gap:.3f})' for name, gap in gaps.items() if gap < 0]
+    lost = [f'{label(name)} ({gap:.3f} above)' for name, gap in gaps.items() if gap > 0]
+    equal = [name for name, gap in gaps.items() if gap == 0]
+    failed = [name for name in neural if name not in found]
+    against = f'the best n-gram ({baseline[0]}, {level:.3f} bits per character)'
+    if won:
+        every = 'every neural family beats' if len(won) == len(neural) > 1 else ''
+        beat = 'beats' if len(won) == 1 else 'beat'
+        said = f'{every} {against}: {_listed(won)}' if every else f'{_listed(won)} {beat} {against}'
+        said += f'; {_listed(lost)} {"does" if len(lost) == 1 else "do"} not' if lost else ''
+    else:
+        said = f'no neural family beats {against}' + (f': {_listed(lost)}' if lost else '')
+    if equal:
+        said += f'; {_names(equal)} {"equals" if len(equal) == 1 else "equal"} it to three decimals'
+    if failed:
+        said += f'; {_names(failed)} ended without a finite value'
+    return f'In {in_seconds(results["budget_seconds"])} of training each, {said}.'
+
+
+def _about_unigram(results: Results, found: Mapping[str, float]) -> str:
+    level = plots.unigram(results)
+    if level is None:
+        return 'No unigram was measured.'
+    gaps = {name: round(value - round(level, 3), 3) for name, value in found.items()}
+    if results['families'].get('ngram', {}).get('order') == 1:
+        gaps.pop('ngram', None)  # the best n-gram is the unigram itself
+    parts = []
+    for word, sign in (('below', -1), ('above', 1)):
+        there = sorted((-gap * sign, name) for name, gap in gaps.items() if gap * sign > 0)
+        if there:
+            parts.append(f'{word} it: {_listed(f"{label(n)} by {-gap:.3f}" for gap, n in there)}')
+    if equal := [name for name, gap in gaps.items() if gap == 0]:
+        parts.append(f'equal to it: {_names(equal)}')
+    return (
+        f'The unigram needs {level:.3f} bits per character'
+        + ''.join(f'; {part}' for part in parts)
+        + '.'
+    )
+
+
+def _about_learning(results: Results) -> str:
+    lines, baseline = plots.curves(results), plots.best_ngram(results)
+    if not lines:
+        return 'No learning curve was measured.'
+    passed, never, last = [], [], []
+    for name, points in lines.items():
+        bits = [round(value, 3) for _, value in points]
+        if len(bits) > 1:
+            last.append(f'{label(name)} {bits[-1] - bits[-2]:+.3f}'.replace('-', '−'))
+        below = [i for i, value in enumerate(bits) if baseline and value < round(baseline[1], 3)]
+        if not below:
+            never.append(name)
+            continue
+        since, until = points[max(below[0] - 1, 0)][0], points[below[0]][0]
+        when = f'between {since:,.3g} and {until:,.3g} s' if below[0] else f'by {until:,.3g} s'
+        again = '' if below[-1] == len(bits) - 1 else ', but not at the end'
+        passed.append(f'{label(name)} {when}{again}')
+    said = []
+    if baseline:
+        said += [f'First below the best n-gram ({baseline[0]}): {"; ".join(passed)}.'] * bool(
+            passed
+        )
+        said += [f'At no moment below the best n-gram: {_names(never)}.'] * bool(never)
+    if last:
+        said.append(
+            f'Change in bits per character between the last two moments: {", ".join(last)}.'
+        )
+    return ' '.join(said) or 'Each curve has one moment only.'
+
+
+def _about_throughput(results: Results) -> str:
+    rates = plots.series(results, 'training', 'tokens_per_second')
+    if not rates:
+        return 'No training throughput was measured.'
+    lengths = [length for points in rates.values() for length in points]
+
+    def write(value: float) -> str:
+        return f'{float(f"{value:.3g}"):,.10g} tokens/s'
+
+    said = [_leader(rates, at, 'fastest', -1, write) for at in sorted({min(lengths), max(lengths)})]
+    sizes = [points.values() for points in plots.series(results, 'training', 'batch_size').values()]
+    few, many = min(map(min, sizes), default=0), max(map(max, sizes), default=0)
+    batches = f'{few:,.0f} to {many:,.0f}' if few < many else f'{few:,.0f}'
+    said += [_changes(rates) + _unmeasured(results, rates)]
+    return f'Training throughput, sequences in a batch: {batches}. {" ".join(said)}'
+
+
+def _about_decoding(results: Results) -> str:
+    times = plots.series(results, 'decoding', 'seconds_per_token')
+    states = plots.series(results, 'decoding', 'state_bytes')
+    if not times and not states:
+        return 'No decoding was measured.'
+    said = []
+    for title, found, word, write in (
+        ('Decoding, time per token', times, 'cheapest', in_seconds),
+        ('Decoding, state carried', states, 'smallest', in_bytes),
+    ):
+        if found:
+            longest = max(length for points in found.values() for length in points)
+            said += [f'{title}. {_changes(found)} {_leader(found, longest, word, 1, write)}']
+    return ' '.join(said) + _unmeasured(results, times or states)
+
+
+def _unmeasured(results: Results, found: Mapping) -> str:
+    missing = [name for name in results['families'] if name not in found and name != 'ngram']
+    return f' Not measured: {_names(missing)}.' if missing else ''
+
+
+def _leader(
+    found: Mapping[str, Mapping[int, float]],
+    length: int,
+    word: str,
+    sign: int,
+    write: Callable[[float], str],
+) -> str:
+    """Says who is best at one length: lowest if `sign` is 1, highest if it is −1."""
+    there = {name: points[length] for name, points in found.items() if length in points}
+    order = sorted(there, key=lambda name: sign * there[name])
+    best = write(there[order[0]])
+    leaders = [name for name in order if write(there[name]) == best]
+    at = f'At length {length:,}'
+    if len(there) == 1:
+        said = f'{at} only {_names(leaders)} was measured: {best}'
+    elif len(leaders) == len(there):
+        said = f'{at} {_names(leaders)} are equal: {best}'
+    else:
+        second = order[len(leaders)]
+        verb = 'is' if len(leaders) == 1 else 'are'
+        said = f'{at} {_names(leaders)} {verb} {word}: {best}'
+        said += f', then {label(second)}: {write(there[second])}'
+    absent = [name for name in found if name not in there] if len(there) > 1 else []
+    return said + (f' (not measured there: {_names(absent)}).' if absent else '.')
+
+
+def _changes(found: Mapping[str, Mapping[int, float]]) -> str:
+    """Says how each family's value at its longest length compares with that at its shortest."""
+    spans = {name: (min(points), max(points)) for name, points in found.items()}
+    widest = (min(low for low, _ in spans.values()), max(high for _, high in spans.values()))
+    if widest[0] == widest[1]:
+        return f'Only length {widest[0]:,} was measured, so nothing is said of a change with it.'
+    kinds: dict[tuple[str, str], list[str]] = {
+        ('is constant', 'are constant'): [],
+        ('stays the same within 10 %', 'stay the same within 10 %'): [],
+        ('ends within 10 % of its start', 'end within 10 % of their start'): [],
+        ('rises', 'rise'): [],
+        ('falls', 'fall'): [],
+        ('has one length only', 'have one length only'): [],
+    }
+    for name, points in found.items():
+        values, (low, high) = list(points.values()), spans[name]
+        ratio, spread = values[-1] / values[0], max(values) / min(values)
+        inside = 1 / SAME <= ratio <= SAME
+        kind = 0 if spread == 1 else 1 if spread <= SAME else 2 if inside else 3 + (ratio < 1)
+        notes = [_times(ratio)] * (kind > 0)
+        notes += [f'varying {_times(spread)} between'] * (kind == 2)
+        notes += [f'{low:,} to {high:,}'] * (spans[name] != widest)
+        if low == high:
+            kind, notes = 5, [f'{low:,}']
+        list(kinds.values())[kind].append(label(name) + (f' ({", ".join(notes)})' if notes else ''))
+    said = [f'{_listed(who)} {verbs[len(who) > 1]}' for verbs, who in kinds.items() if who]
+    return f'From length {widest[0]:,} to {widest[1]:,}: {"; ".join(said)}.'

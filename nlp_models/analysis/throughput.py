@@ -1,0 +1,136 @@
+"""How fast a language model trains and decodes, against the length of the sequence."""
+
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from absl import logging
+from jax import lax
+
+from nlp_models import timing, trees
+from nlp_models.training import parallel
+from nlp_models.training.objectives import language_modelling
+from nlp_models.types import LanguageModel, Params
+
+DECODED_TOKENS = 32  # a call, so that what a call costs apart from its tokens does not count
+
+
+def training_throughput(
+    model: LanguageModel,
+    params: Params,
+    *,
+    lengths: tuple[int, ...],
+    tokens_per_batch: int,
+    vocab_size: int,
+    memory_limit: float,
+    seconds: float,
+    seed: int,
+) -> list[dict[str, Any]]:
+    """Forward and backward pass of the loss on random tokens, on all devices.
+
+    The tokens of a batch stay the same as its sequences grow longer, so a recurrence has more
+    steps to take one after the other and attention more pairs to compare.
+
+    Args:
+      model: the model; its context must hold the longest sequence.
+      params: its parameters.
+      lengths: T, ascending.
+      tokens_per_batch: B·T, about; at least one row a device.
+      vocab_size: V.
+      memory_limit: bytes the compiled program may plan for; the lengths from the first one that
+        needs more are left out.
+      seconds: to spend on each length, about, once compiled.
+      seed: of the tokens.
+
+    Returns:
+      For each length `length`, `batch_size`, `tokens_per_second`.
+    """
+    objective = language_modelling(model)
+    rng = np.random.default_rng(seed)
+    rows = []
+    for length in lengths:
+        batch_size = max(1, tokens_per_batch // length)
+        devices = parallel.choose(0, batch_size)
+        tokens = rng.integers(vocab_size, size=(batch_size, length + 1), dtype=np.int32)
+        batch = devices.place_shards({'tokens': tokens})
+        placed = devices.replicate(params)
+        gradient, _ = devices.compile(
+            jax.grad(lambda p, b: objective(p, None, b, None)[0].loss), placed, batch
+        )
+        analysis = gradient.memory_analysis()  # pyright: ignore[reportFunctionMemberAccess]
+        if analysis is not None and analysis.temp_size_in_bytes > memory_limit:
+            logging.info(
+                'Length %d would take %d bytes: left out', length, analysis.temp_size_in_bytes
+            )
+            break
+        elapsed = timing.median_seconds(partial(gradient, placed, batch), seconds=seconds)
+        rows.append(
+            {
+                'length': length,
+                'batch_size': batch_size,
+                'tokens_per_second': batch_size * length / elapsed,
+            }
+        )
+    return rows
+
+
+def decoding_cost(
+    model: LanguageModel,
+    params: Params,
+    *,
+    lengths: tuple[int, ...],
+    vocab_size: int,
+    seconds: float,
+    seed: int,
+) -> list[dict[str, Any]]:
+    """One token at a time, for one text, where its end has reached each of some lengths.
+
+    The state is made for exactly that length and filled with random tokens up to the last
+    `DECODED_TOKENS`, which are then decoded greedily, in one call on one device.
+
+    Args:
+      model: the model; its context must hold the longest text.
+      params: its parameters.
+      lengths: of the text at its end, in tokens.
+      vocab_size: V.
+      seconds: to spend on each length, about, once compiled.
+      seed: of the tokens.
+
+    Returns:
+      For each length `length`, `seconds_per_token`, `tokens_per_second`, `state_bytes`.
+    """
+    read = jax.jit(model.apply)
+
+    @jax.jit
+    def decode(params, state, token):
+        def step(carry, _):
+            state, token = carry
+            state, logits = model.apply(params, state, token[:, None])
+            return (state, jnp.argmax(logits[:, 0], axis=-1).astype(jnp.int32)), None
+
+        return lax.scan(step, (state, token), None, length=DECODED_TOKENS)[0][1]
+
+    rng = np.random.default_rng(seed)
+    rows = []
+    for length in lengths:
+        state = model.start(params, 1, length)
+        text = rng.integers(vocab_size, size=(1, length), dtype=np.int32)
+        # In pieces, so that attention need not compare all pairs at once to fill its state.
+        for begin in range(0, length - DECODED_TOKENS, 512):
+            state, _ = read(
+                params, state, text[:, begin : min(begin + 512, length - DECODED_TOKENS)]
+            )
+        elapsed = timing.median_seconds(
+            partial(decode, params, state, text[:, -1]), seconds=seconds
+        )
+        rows.append(
+            {
+                'length': length,
+                'seconds_per_token': elapsed / DECODED_TOKENS,
+                'tokens_per_second': DECODED_TOKENS / elapsed,
+                'state_bytes': trees.num_bytes(state),
+            }
+        )
+    return rows

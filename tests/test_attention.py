@@ -1,0 +1,343 @@
+"""Attention against loops and NumPy in float64: the equation, positions, cache, blocks, stacks."""
+
+from functools import cache
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from nlp_models.attention import cache as kv
+from nlp_models.attention.blocks import Block, BlockConfig
+from nlp_models.attention.decoder import make_decoder
+from nlp_models.attention.dot_product import dot_product_attention
+from nlp_models.attention.masks import causal_mask, padding_mask
+from nlp_models.attention.positions import rotary, sinusoidal
+
+B, T, S, H, K = 3, 5, 7, 2, 4
+D, F = H * K, 12
+
+
+def normal(*shape, seed=0):
+    return np.random.default_rng([seed, *shape]).normal(size=shape)
+
+
+def f32(tree):
+    return jax.tree.map(lambda a: jnp.asarray(a, jnp.float32), tree)
+
+
+def softmax(scores):
+    scores = np.exp(scores - scores.max())
+    return scores / scores.sum()
+
+
+def attention_loop(q, k, v, allowed):
+    """The equation for one head and one query after the other; `allowed[b, h, t]` lists keys."""
+    y = np.zeros(q.shape)
+    for b, t, h in np.ndindex(q.shape[:3]):
+        keys = np.flatnonzero(allowed[b, h, t])
+        scores = np.array([q[b, t, h] @ k[b, s, h] for s in keys]) / np.sqrt(q.shape[-1])
+        for weight, s in zip(softmax(scores), keys, strict=True):
+            y[b, t, h] += weight * v[b, s, h]
+    return y
+
+
+# The equation.
+
+LENGTHS = np.array([7, 1, 4])
+QUERIES = np.array([[0, 1, 2, 3, 4], [2, 3, 4, 5, 6], [1, 2, 3, 4, 5]])  # where they stand
+
+
+def masks():
+    """Name to (the mask handed over, the same told in words)."""
+    everywhere = np.ones((B, H, T, S), bool)
+    earlier = np.zeros_like(everywhere)
+    real = np.zeros_like(everywhere)
+    for b, h, t, s in np.ndindex(everywhere.shape):
+        earlier[b, h, t, s] = s <= QUERIES[b, t]
+        real[b, h, t, s] = s < LENGTHS[b]
+    causal = causal_mask(jnp.asarray(QUERIES), jnp.arange(S)[None])
+    padding = padding_mask(jnp.asarray(LENGTHS), S)
+    return {
+        'none': (None, everywhere),
+        'causal': (causal, earlier),
+        'padding': (padding, real),
+        'both': (causal & padding, earlier & real),
+    }
+
+
+every_mask = pytest.mark.parametrize('name', ['none', 'causal', 'padding', 'both'])
+
+
+def queries_keys_values():
+    return normal(B, T, H, K, seed=1), normal(B, S, H, K, seed=2), normal(B, S, H, K, seed=3)
+
+
+@every_mask
+def test_dot_product_attention_is_the_equation(name):
+    q, k, v = queries_keys_values()
+    mask, allowed = masks()[name]
+    want = attention_loop(q, k, v, allowed)
+    y = dot_product_attention(*f32((q, k, v)), mask)
+    assert y.dtype == jnp.float32
+    np.testing.assert_allclose(y, want, rtol=0, atol=2e-6)
+    peer = jax.nn.dot_product_attention(*f32((q, k, v)), mask=mask)
+    np.testing.assert_allclose(y, peer, rtol=0, atol=2e-6)
+
+
+@every_mask
+def test_what_is_masked_cannot_change_a_bit(name):
+    q, k, v = f32(queries_keys_values())
+    mask, allowed = masks()[name]
+    assert mask is None or not allowed.all()
+    run = jax.jit(dot_product_attention)
+    y = np.asarray(run(q, k, v, mask))
+    changes = 0
+    for b, t in np.ndindex(B, T):  # what this query may not see is filled with huge numbers
+        hidden = ~allowed[b, 0, t][None, :, None, None]
+        other = np.asarray(run(q, jnp.where(hidden, 1e38, k), jnp.where(hidden, -3e38, v), mask))
+        np.testing.assert_array_equal(other[b, t], y[b, t])
+        changes += np.any(other != y)
+    assert (changes > 0) == (name != 'none')  # to those who see them they do matter
+
+
+def test_bfloat16_takes_its_softmax_in_float32():
+    q, k, v = (array.astype(jnp.bfloat16) for array in f32(queries_keys_values()))
+    y = dot_product_attention(q, k, v)
+    assert y.dtype == jnp.bfloat16
+    wide = [np.asarray(array, np.float64) for array in (q, k, v)]
+    want = attention_loop(*wide, masks()['none'][1])
+    np.testing.assert_allclose(np.asarray(y, np.float64), want, rtol=0, atol=0.02)
+
+
+# Positions.
+
+
+def test_sinusoidal_is_the_papers_up_to_the_order_of_the_axes():
+    width, where = 10, np.array([[0, 1, 2, 31], [7, 100, 255, 1]])
+    paper = np.zeros((*where.shape, width))
+    for b, t, i in np.ndindex(*where.shape, width // 2):
+        angle = where[b, t] / 10000 ** (2 * i / width)
+        paper[b, t, 2 * i], paper[b, t, 2 * i + 1] = np.sin(angle), np.cos(angle)
+    sines_then_cosines = np.concatenate([paper[..., 0::2], paper[..., 1::2]], axis=-1)
+    y = sinusoidal(jnp.asarray(where), width)
+    assert y.dtype == jnp.float32
+    np.testing.assert_allclose(y, sines_then_cosines, rtol=0, atol=5e-5)  # angles are float32
+
+
+def rotated(x, positions):
+    """Each pair as a complex number, times e^{i p θ}."""
+    half = x.shape[-1] // 2
+    theta = 10000.0 ** (-2 * np.arange(half) / x.shape[-1])
+    turn = np.exp(1j * positions[..., None, None] * theta)
+    z = (x[..., :half] + 1j * x[..., half:]) * turn
+    return np.concatenate([z.real, z.imag], axis=-1)
+
+
+@pytest.mark.parametrize('shared', [False, True])
+def test_rotary_is_a_product_of_complex_numbers(shared):
+    x, where = normal(B, T, H, 6), QUERIES[:1] if shared else QUERIES
+    y = rotary(f32(x), jnp.asarray(where))
+    np.testing.assert_allclose(y, rotated(x, where), rtol=0, atol=1e-5)
+    norms = np.linalg.norm(y, axis=-1), np.linalg.norm(x, axis=-1)
+    np.testing.assert_allclose(*norms, rtol=1e-5)
+
+
+def test_rotary_products_depend_on_the_distance_alone():
+    q, k = f32((normal(1, 1, H, K, seed=1), normal(1, 1, H, K, seed=2)))
+
+    def product(i, j):
+        at_i, at_j = (rotary(a, jnp.full((1, 1), p)) for a, p in ((q, i), (k, j)))
+        return np.asarray((at_i * at_j).sum(-1))
+
+    near, far = product(3, 1), product(9, 1)
+    for shift in (1, 10, 50):
+        np.testing.assert_allclose(product(3 + shift, 1 + shift), near, rtol=0, atol=1e-5)
+    assert np.abs(near - far).max() > 0.01
+    assert np.abs(near - product(1, 3)).max() > 0.01  # the distance has a sign
+
+
+# The cache.
+
+
+def new_keys_values(steps, seed):
+    return f32((normal(B, steps, H, K, seed=seed), normal(B, steps, H, K, seed=seed + 1)))
+
+
+def test_appending_in_pieces_is_appending_at_once():
+    k, v = new_keys_values(6, seed=1)
+    empty = kv.start(B, 8, H, K)
+    at_once, pieces = kv.append(empty, k, v), empty
+    for begin, end in ((0, 1), (1, 4), (4, 6)):
+        pieces = kv.append(pieces, k[:, begin:end], v[:, begin:end])
+    jax.tree.map(np.testing.assert_array_equal, pieces, at_once)
+    np.testing.assert_array_equal(at_once.length, [6] * B)
+    np.testing.assert_array_equal(at_once.k[:, :6], k)
+    np.testing.assert_array_equal(at_once.v[:, :6], v)
+
+
+def test_what_is_not_real_is_overwritten():
+    first, second = new_keys_values(4, seed=1), new_keys_values(3, seed=5)
+    lengths = np.array([4, 0, 2]), np.array([1, 3, 2])
+    cache = kv.append(kv.start(B, 8, H, K), *first, jnp.asarray(lengths[0], jnp.int32))
+    np.testing.assert_array_equal(cache.length, lengths[0])
+    cache = kv.append(cache, *second, jnp.asarray(lengths[1], jnp.int32))
+    np.testing.assert_array_equal(cache.length, lengths[0] + lengths[1])
+    for stored, one, two in zip((cache.k, cache.v), first, second, strict=True):
+        for b, (m, n) in enumerate(zip(*lengths, strict=True)):
+            want = np.concatenate([one[b, :m], two[b, :n]])
+            np.testing.assert_array_equal(np.asarray(stored)[b, : m + n], want)
+
+
+def test_what_does_not_fit_is_dropped():
+    (k, v), (more_k, more_v) = new_keys_values(3, seed=1), new_keys_values(4, seed=5)
+    cache = kv.append(kv.append(kv.start(B, 5, H, K), k, v), more_k, more_v)
+    np.testing.assert_array_equal(cache.k, np.concatenate([k, more_k[:, :2]], axis=1))
+    np.testing.assert_array_equal(cache.v, np.concatenate([v, more_v[:, :2]], axis=1))
+
+
+# A block, written out in NumPy.
+
+
+def layer_norm(params, x):
+    x = x - x.mean(-1, keepdims=True)
+    x = x / np.sqrt((x**2).mean(-1, keepdims=True) + 1e-5)
+    return x * params['scale'] + params.get('bias', 0)
+
+
+def linear(params, x):
+    return x @ params['kernel'] + params.get('bias', 0)
+
+
+def gelu_tanh(x):
+    return 0.5 * x * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3)))
+
+
+def relu(x):
+    return np.maximum(x, 0)
+
+
+def block_by_hand(config, params, x):
+    size = x.shape[1]
+    causal = np.broadcast_to(np.tril(np.ones((size, size), bool)), (len(x), H, size, size))
+
+    def attention(x):
+        q, k, v = (a.reshape(*x.shape[:2], H, K) for a in np.split(linear(p['qkv'], x), 3, axis=-1))
+        if config.rotary:
+            q, k = (rotated(a, np.arange(size)[None]) for a in (q, k))
+        return linear(p['out'], attention_loop(q, k, v, causal).reshape(x.shape))
+
+    def feed_forward(x):
+        activation = {'gelu': gelu_tanh, 'relu': relu}[config.activation]
+        return linear(params['feed_forward']['down'], activation(linear(up, x)))
+
+    p, up = params['attention'], params['feed_forward']['up']
+    first, second = params['attention_norm'], params['feed_forward_norm']
+    if config.norm == 'pre':
+        x = x + attention(layer_norm(first, x))
+        return x + feed_forward(layer_norm(second, x))
+    x = layer_norm(first, x + attention(x))
+    return layer_norm(second, x + feed_forward(x))
+
+
+def random_like(tree):
+    """Every parameter random, so that none can be left out: around 1 for gains, 0 for others."""
+    leaves = jax.tree_util.tree_leaves_with_path(tree)
+    values = [
+        normal(*leaf.shape, seed=i) / 3 + ('scale' in jax.tree_util.keystr(path))
+        for i, (path, leaf) in enumerate(leaves)
+    ]
+    return jax.tree.unflatten(jax.tree.structure(tree), values)
+
+
+@pytest.mark.parametrize(
+    'fields',
+    [
+        {'norm': 'pre'},
+        {'norm': 'post'},
+        {'norm': 'pre', 'use_bias': False, 'rotary': True},
+        {'norm': 'post', 'activation': 'relu'},
+    ],
+    ids=str,
+)
+def test_block_is_its_equations(fields):
+    config = BlockConfig(width=D, num_heads=H, feed_forward_size=F, num_layers=1, **fields)
+    x, where = normal(B, T, D), jnp.arange(T)[None]
+    shapes = jax.eval_shape(
+        lambda: Block(config).init(jax.random.key(0), f32(x), None, where, None, None)
+    )['params']
+    params = random_like(shapes)
+    run = jax.jit(Block(config).apply)
+    y, cache = run({'params': f32(params)}, f32(x), None, where, None, None)
+    assert cache is None
+    want = block_by_hand(config, params, x)
+    np.testing.assert_allclose(y, want, rtol=0, atol=1e-5 * np.abs(want).max())
+
+
+# The stack.
+
+
+@cache
+def decoder_run(*, key=None, room=0, **options):
+    """(y, state, gradients) of a decoder on a fixed input, with the same parameters always."""
+    fields = {name: options.pop(name) for name in ('norm', 'dropout_rate') if name in options}
+    config = BlockConfig(
+        width=D, num_heads=H, feed_forward_size=F, num_layers=2, init_std=0.3, **fields
+    )
+    model = make_decoder(config, max_length=T, positions='learned', **options)
+    params = jax.jit(model.init)(jax.random.key(0))
+    x, weights = f32((normal(B, T, D), normal(B, T, D, seed=9)))
+    lengths = jnp.asarray([5, 2, 3], jnp.int32) if room else None
+    drop = None if key is None else jax.random.key(key)
+
+    def loss(params: Any):
+        state, y = model.apply(params, model.start(params, B, room), x, lengths=lengths, key=drop)
+        return jnp.sum(y * weights), (y, state)
+
+    (_, (y, state)), gradients = jax.jit(jax.value_and_grad(loss, has_aux=True))(params)
+    return y, state, gradients
+
+
+@pytest.mark.parametrize('how', [{'remat': True}, {'scan_layers': True}], ids=str)
+@pytest.mark.parametrize(
+    'call',
+    [{'norm': 'pre'}, {'norm': 'post', 'room': T}, {'dropout_rate': 0.4, 'key': 3}],
+    ids=str,
+)
+def test_remat_and_scan_layers_change_nothing(how, call):
+    plain, other = decoder_run(**call), decoder_run(**call, **how)
+    assert jax.tree.structure(plain) == jax.tree.structure(other)
+    for want, have in zip(jax.tree.leaves(plain), jax.tree.leaves(other), strict=True):
+        bound = 1e-6 * max(1.0, float(jnp.abs(want).max()))
+        np.testing.assert_allclose(have, want, rtol=0, atol=bound)
+
+
+def test_dropout_needs_a_key_and_follows_it():
+    without, one, two = (
+        decoder_run(dropout_rate=0.4, key=key)[0] if key else decoder_run(dropout_rate=0.4)[0]
+        for key in (None, 3, 4)
+    )
+    np.testing.assert_array_equal(without, decoder_run(norm='pre')[0])
+    assert np.any(np.asarray(one) != without)
+    assert np.any(np.asarray(one) != two)
+
+
+@pytest.mark.parametrize('norm', ['pre', 'post'])
+def test_bfloat16_computes_on_float32_parameters(norm):
+    def run(dtype):
+        config = BlockConfig(
+            width=D, num_heads=H, feed_forward_size=F, num_layers=2, norm=norm, dtype=dtype
+        )
+        model = make_decoder(config, max_length=T, positions='learned')
+        params = jax.jit(model.init)(jax.random.key(0))
+        assert all(leaf.dtype == jnp.float32 for leaf in jax.tree.leaves(params))
+        state = model.start(params, B, T)
+        assert state[0].k.dtype == dtype
+        return jax.jit(model.apply)(params, state, jnp.asarray(normal(B, T, D), dtype))[1]
+
+    narrow, wide = run(jnp.bfloat16), run(jnp.float32)
+    assert narrow.dtype == jnp.bfloat16
+    difference = np.asarray(narrow, np.float32) - np.asarray(wide)
+    assert np.abs(difference).max() < 0.05  # of unit variance; bfloat16 has 8 bits
+    assert np.any(difference)
