@@ -39,8 +39,13 @@ table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th, td { padding: .3rem .5rem; text-align: right; white-space: nowrap; font-weight: normal;
   border-bottom: 1px solid var(--line); }
 th:first-child { text-align: left; padding-left: 0; }
-thead th { color: var(--soft); font-size: .9rem; }
+thead th { color: var(--soft); font-size: .9em; }
 figure { margin: 0; }
+@media (max-width: 34rem) {
+  table { font-size: .76rem; }
+  th, td { padding: .3rem .2rem; }
+  th { white-space: normal; }
+}
 img { display: block; width: 100%; height: auto; background: #fff; border-radius: 6px; }
 figcaption { margin-top: .6rem; }
 pre { overflow-x: auto; padding: .7rem 1rem; border: 1px solid var(--line); border-radius: 6px; }
@@ -157,10 +162,8 @@ def _html_table(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str
         + '</tr>\n'
         for first, *rest in rows
     )
-    return (
-        f'<div class="wide"><table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}</tbody>\n'
-        '</table></div>'
-    )
+    filled = f'<thead><tr>{head}</tr></thead>\n<tbody>\n{body}</tbody>'
+    return f'<div class="wide" tabindex="0"><table>\n{filled}\n</table></div>'
 
 
 def _html_setting(results: Results) -> str:
@@ -208,8 +211,8 @@ def sentences(results: Results) -> dict[str, str]:
 
 def _listed(words: Iterable[str]) -> str:
     """Writes a list: a, b and c."""
-    *most, last = words
-    return f'{", ".join(most)} and {last}' if most else last
+    words = list(words)
+    return ' and '.join([', '.join(words[:-1])] * (len(words) > 1) + words[-1:])
 
 
 def _names(names: Iterable[str]) -> str:

@@ -83,7 +83,7 @@ def series(results: Results, study: str, field: str) -> dict[str, dict[int, floa
     for name, family in results['families'].items():
         rows = sorted(family.get(study) or [], key=lambda row: row['length'])
         points = {row['length']: row.get(field) for row in rows}
-        points = {at: value for at, value in points.items() if is_number(value) and value > 0}
+        points = {at: float(y) for at, y in points.items() if is_number(y) and y > 0}
         if points:
             found[name] = points
     return found
@@ -94,7 +94,7 @@ def curves(results: Results) -> dict[str, list[tuple[float, float]]]:
     found = {}
     for name, family in results['families'].items():
         points = [(row['seconds'], row['valid_bits_per_char']) for row in family.get('curve') or []]
-        if points := sorted(point for point in points if all(map(is_number, point))):
+        if points := sorted((float(x), float(y)) for x, y in points if is_number(y)):
             found[name] = points
     return found
 
@@ -103,13 +103,13 @@ def best_ngram(results: Results) -> tuple[str, float] | None:
     """Returns the best n-gram's name and bits per character."""
     best = results['families'].get('ngram', {})
     bits, order = best.get('valid_bits_per_char'), best.get('order')
-    return (f'{order}-gram' if order else 'n-gram', bits) if is_number(bits) else None
+    return (f'{order}-gram' if order else 'n-gram', float(bits)) if is_number(bits) else None
 
 
 def unigram(results: Results) -> float | None:
     """Returns the bits per character of the n-gram of order 1."""
     bits = [row['valid_bits_per_char'] for row in results['ngram_orders'] if row['order'] == 1]
-    return bits[0] if bits and is_number(bits[0]) else None
+    return float(bits[0]) if bits and is_number(bits[0]) else None
 
 
 def styles(names: Iterable[str]) -> dict[str, Style]:
@@ -259,9 +259,7 @@ def _limit_bits(axes: 'matplotlib.axes.Axes', lines: Mapping, levels: Sequence[f
         axes.set_ylim(low - 0.1 * span, min(high, max(ends) + 0.3 * span) + 0.1 * span)
 
 
-def _label_ends(
-    axes: 'matplotlib.axes.Axes', ends: Sequence[tuple[tuple[float, float], str, Style]]
-) -> None:
+def _label_ends(axes: 'matplotlib.axes.Axes', ends: Sequence[tuple[tuple, str, Style]]) -> None:
     """Writes each line's name right of the axes, near its last point, none over another."""
     if not ends:
         return

@@ -152,3 +152,42 @@ def evaluate_on_host(
     assert result is not None  # nothing stops it
     return result
 
+
+
+def evaluate_all(
+    model: LanguageModel,
+    params: Params,
+    tokens: np.ndarray,
+    characters: np.ndarray,
+    *,
+    length: int,
+) -> dict[str, Score]:
+    """Score a split in each of the ways that go under a name of their own.
+
+    Args:
+      model: the model.
+      params: its parameters.
+      tokens: the split `[M]`.
+      characters: as for `evaluate`.
+      length: T, of the training.
+
+    Returns:
+      By name: `side_by_side` is the headline, windows of T from the model's start; `overlapping`
+      the same with a stride of T/2, so that what is scored has half a window before it;
+      `carried_state` the text read from its beginning, for models of unbounded context. A split
+      shorter than one window has no score.
+    """
+    if len(tokens) < length + 1:
+        return {}
+    batch_size = max(1, 8192 // length)
+
+    def windows(stride):
+        return evaluate_on_host(
+            model, params, tokens, characters, length=length, batch_size=batch_size, stride=stride
+        )
+
+    scores = {'side_by_side': windows(length), 'overlapping': windows(max(1, length // 2))}
+    carried = evaluate_carried(
+        model, params, tokens, characters, length=length, num_streams=min(8, len(tokens) - 1)
+    )
+    return scores | ({'carried_state': carried} if carried else {})

@@ -50,7 +50,7 @@ def build_optimizer(config: Any) -> optax.GradientTransformation:
         parts.append(optax.trace(config.b1))
     if config.weight_decay > 0:
         parts.append(optax.add_decayed_weights(config.weight_decay, mask=_is_matrix))
-    return optax.chain(*parts)
+    return optax.chain(*parts) if parts else optax.identity()
 
 
 def _is_matrix(params: Any) -> Any:

@@ -115,7 +115,7 @@ def make_train_step(
         if axis_name is not None:
             grads, sums = lax.psum((grads, sums), axis_name)
         grads = jax.tree.map(lambda g: g / sums.weight, grads)
-        grad_norm = optax.global_norm(grads)
+        grad_norm = optax.tree.norm(grads)
         updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
         rate = schedule(state.step, state.total_steps)
         params = jax.tree.map(lambda p, u: p - rate * u, state.params, updates)

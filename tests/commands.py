@@ -1,0 +1,65 @@
+"""Running the commands as a user does, for the tests."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def text_file(folder, characters=6000):
+    """A text with something to learn, and its path."""
+    path = Path(folder) / 'text.txt'
+    words = 'the cat sat on a mat and saw a dog run after the sun '.split()
+    lines, state = [], 7
+    while sum(map(len, lines)) < characters:
+        line = []
+        for _ in range(8):
+            state = (state * 1103515245 + 12345) % 2**31
+            line.append(words[state // 65536 % len(words)])
+        lines.append(' '.join(line) + '.\n')
+    path.write_text(''.join(lines))
+    return path
+
+
+def small(folder, family='gru', **fields):
+    """The flags of a run of a second or two."""
+    flags = {
+        'data.path': text_file(folder),
+        'data.cache_dir': Path(folder) / 'cache',
+        'data.splits': '(0.8, 0.1, 0.1)',
+        'steps': 40,
+        'batch_size': 4,
+        'sequence_length': 16,
+        'eval_every': 10,
+        'checkpoint_every': 5,
+        'log_every': 5,
+        'model.hidden_size': 16,
+        'optimizer.warmup_steps': 5,
+        **fields,
+    }
+    if family == 'ngram':
+        flags = {k: v for k, v in flags.items() if k != 'model.hidden_size'}
+    return [f'--config=configs/lm.py:{family}', *(f'--config.{k}={v}' for k, v in flags.items())]
+
+
+def start(module, *flags, **options):
+    """Start `python -m experiments.MODULE FLAGS` from the checkout."""
+    environment = {**os.environ, 'PYTHONUNBUFFERED': '1', **options.pop('env', {})}
+    return subprocess.Popen(
+        [sys.executable, '-m', f'experiments.{module}', *map(str, flags)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+        **options,
+    )
+
+
+def run(module, *flags, **options):
+    """Run a command to its end; returns (exit status, stdout, stderr)."""
+    process = start(module, *flags, **options)
+    out, err = process.communicate(timeout=300)
+    return process.returncode, out, err

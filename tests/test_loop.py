@@ -1,0 +1,214 @@
+"""The loop: what it writes, what it refuses, how it goes on."""
+
+import json
+import math
+
+import jax
+import numpy as np
+import pytest
+from ml_collections import ConfigDict
+
+from configs import lm
+from nlp_models.errors import InputError, RunError
+from nlp_models.training import checkpoints, loop
+from nlp_models.training.trained import load_run
+from nlp_models.training.workdir import MAY_CHANGE, read_config, read_metrics
+from tests.commands import text_file
+
+DETERMINISTIC = ('step', 'train_loss', 'valid_loss', 'valid_bits_per_char', 'grad_norm')
+
+
+@pytest.fixture(scope='module')
+def text(tmp_path_factory):
+    return text_file(tmp_path_factory.mktemp('text'))
+
+
+def config(text, family='gru', **fields) -> ConfigDict:
+    config = lm.get_config(family)
+    config.data.update(path=str(text), cache_dir=str(text.parent), splits=(0.8, 0.1, 0.1))
+    config.update(
+        steps=30, batch_size=4, sequence_length=16, eval_every=10, log_every=5, checkpoint_every=10
+    )
+    config.optimizer.update(warmup_steps=5, learning_rate=0.01)
+    if family != 'ngram':
+        config.model.update(hidden_size=16)
+    if family == 'transformer':
+        config.model.update(num_layers=1, num_heads=2)
+    config.update(fields)
+    return config
+
+
+def comparable(workdir):
+    return [
+        {k: line[k] for k in DETERMINISTIC if k in line}
+        for line in read_metrics(workdir / 'metrics.jsonl')
+    ]
+
+
+def arrays(workdir):
+    saved = checkpoints.load_newest(workdir / 'checkpoints')
+    assert saved is not None
+    return json.loads((saved.path / 'state.json').read_text())['arrays']
+
+
+def test_a_run_learns_and_writes_down_what_it_did(text, tmp_path):
+    result = loop.train(config(text), str(tmp_path))
+    lines = read_metrics(tmp_path / 'metrics.jsonl')
+    assert [line['step'] for line in lines] == [5, 10, 15, 20, 25, 30]
+    assert [line['step'] for line in lines if 'valid_loss' in line] == [10, 20, 30]
+    assert lines[-1]['valid_loss'] < lines[1]['valid_loss'] < math.log(256)
+    assert result['valid_loss'] == lines[-1]['valid_loss']
+    for line in lines:
+        assert line['tokens_per_second'] == pytest.approx(4 * 16 / line['step_seconds'])
+    # ASCII and bytes: a token is a character.
+    assert lines[-1]['valid_bits_per_char'] == pytest.approx(lines[-1]['valid_loss'] / math.log(2))
+    manifest = json.loads((tmp_path / 'manifest.json').read_text())
+    assert manifest['parameters'] == result['parameters']
+    assert manifest['data']['tokens']['train'] + manifest['data']['tokens']['test'] > 0
+    assert len(manifest['data']['fingerprint']) == 64
+    assert manifest['versions']['jax'] == jax.__version__
+    assert read_config(tmp_path).to_dict() == config(text).to_dict()
+
+
+def test_the_reported_losses_are_those_of_the_saved_parameters(text, tmp_path):
+    result = loop.train(config(text, 'transformer'), str(tmp_path))
+    run = load_run(str(tmp_path), best=False)
+    tokens, nats, count = run.dataset.validation, 0.0, 0
+    for begin in range(0, len(tokens) - 1, 16):  # window by window, in float64
+        window = np.asarray(tokens[begin : begin + 17], np.int32)
+        state = run.model.start(run.params, 1)
+        _, logits = run.model.apply(run.params, state, jax.numpy.asarray(window[None, :-1]))
+        logits = np.asarray(logits[0], np.float64)
+        logp = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
+        nats -= logp[np.arange(len(window) - 1), window[1:]].sum()
+        count += len(window) - 1
+    assert count == len(tokens) - 1
+    assert result['valid_loss'] == pytest.approx(nats / count, rel=1e-5)
+
+
+@pytest.mark.parametrize('family', ['gru', 'transformer'])
+def test_stopped_and_started_again_it_ends_the_same(text, tmp_path, family, monkeypatch):
+    whole = config(text, family)
+    whole.carry_state = family == 'gru'
+    whole.model.update(dropout_rate=0.1, num_layers=2)
+    loop.train(whole, str(tmp_path / 'whole'))
+
+    class Killed(BaseException):
+        pass
+
+    def die(step, *_):
+        if step == 17:
+            raise Killed
+
+    with pytest.raises(Killed):
+        loop.train(whole, str(tmp_path / 'parts'), progress=die)
+    assert comparable(tmp_path / 'parts')[-1]['step'] == 15  # ahead of the checkpoint of step 10
+    loop.train(whole, str(tmp_path / 'parts'))
+    assert comparable(tmp_path / 'parts') == comparable(tmp_path / 'whole')
+    assert arrays(tmp_path / 'parts') == arrays(tmp_path / 'whole')
+
+
+def test_a_finished_run_is_not_run_again(text, tmp_path):
+    first = loop.train(config(text), str(tmp_path))
+    lines = (tmp_path / 'metrics.jsonl').read_text()
+
+    def refuse(*_):
+        raise AssertionError('a step was taken')
+
+    again = loop.train(config(text), str(tmp_path), progress=refuse)
+    assert again['valid_loss'] == first['valid_loss']
+    assert (tmp_path / 'metrics.jsonl').read_text() == lines
+
+
+@pytest.mark.parametrize('devices', [1, 4])
+def test_a_checkpoint_of_two_devices_goes_on_with_one_and_with_four(text, tmp_path, devices):
+    begun = config(text, num_devices=2, steps=10, carry_state=True)
+    loop.train(begun, str(tmp_path))
+    before = checkpoints.load_newest(tmp_path / 'checkpoints')
+    begun.update(num_devices=devices, steps=20)
+    loop.train(begun, str(tmp_path))
+    after = checkpoints.load_newest(tmp_path / 'checkpoints')
+    assert before is not None
+    assert after is not None
+    assert (before.step, after.step) == (10, 20)
+    assert after.tree['carry']['0'].shape == (4, 16)
+    # What two devices go on to, up to the rounding of sums.
+    begun.update(num_devices=2)
+    twin = tmp_path / 'twin'
+    loop.train(config(text, num_devices=2, steps=10, carry_state=True), str(twin))
+    loop.train(begun, str(twin))
+    reference = checkpoints.load_newest(twin / 'checkpoints')
+    assert reference is not None
+    for a, b in zip(jax.tree.leaves(after.tree['params']), jax.tree.leaves(reference.tree['params']), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-4)
+
+
+def test_what_may_change_and_what_not(text, tmp_path):
+    loop.train(config(text, steps=10), str(tmp_path))
+    loop.train(config(text, steps=12, eval_every=3, checkpoint_every=7), str(tmp_path))
+    assert 'steps' in MAY_CHANGE
+    other = config(text, steps=12)
+    other.optimizer.learning_rate = 0.5
+    other.seed = 3
+    before = (tmp_path / 'metrics.jsonl').read_bytes()
+    with pytest.raises(InputError, match=r'optimizer.learning_rate \(0.01, now 0.5\), seed'):
+        loop.train(other, str(tmp_path))
+    assert (tmp_path / 'metrics.jsonl').read_bytes() == before
+    assert read_config(tmp_path).optimizer.learning_rate == 0.01
+
+
+def test_a_loss_that_is_not_finite_is_never_saved(text, tmp_path):
+    wild = config(text, steps=100, checkpoint_every=1)
+    wild.optimizer.update(name='sgd', b1=0.0, learning_rate=1e30, clip_norm=0.0, warmup_steps=100)
+    with pytest.raises(RunError, match=r'not finite since step (\d+).*last good checkpoint') as e:
+        loop.train(wild, str(tmp_path))
+    bad = int(str(e.value).split('since step ')[1].split()[0])
+    saved = checkpoints.steps(tmp_path / 'checkpoints')
+    assert max(saved) == bad - 1
+    for step in saved:
+        tree = checkpoints.load(tmp_path / 'checkpoints' / f'{step:08d}').tree
+        assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(tree['params']))
+
+
+def test_damaged_checkpoints_are_skipped_and_written_again(text, tmp_path):
+    loop.train(config(text), str(tmp_path / 'whole'))
+    loop.train(config(text), str(tmp_path / 'hurt'))
+    newest = max((tmp_path / 'hurt' / 'checkpoints').iterdir())
+    file = next(f for f in newest.rglob('d/*') if f.is_file())
+    file.write_bytes(file.read_bytes()[:-5])
+    loop.train(config(text), str(tmp_path / 'hurt'))
+    assert arrays(tmp_path / 'hurt') == arrays(tmp_path / 'whole')
+    assert comparable(tmp_path / 'hurt') == comparable(tmp_path / 'whole')
+
+
+def test_the_ngram_is_a_run_like_any_other(text, tmp_path):
+    result = loop.train(config(text, 'ngram'), str(tmp_path))
+    assert result['valid_loss'] < 2
+    again = loop.train(config(text, 'ngram'), str(tmp_path))
+    assert again['valid_loss'] == result['valid_loss']
+    assert len(read_metrics(tmp_path / 'metrics.jsonl')) == 1
+    assert load_run(str(tmp_path)).step == 1
+
+
+def test_a_folder_is_held_by_one_process(text, tmp_path):
+    from nlp_models.training.workdir import Workdir
+
+    held = Workdir(tmp_path, config(text))
+    with pytest.raises(InputError, match='in use'):
+        Workdir(tmp_path, config(text))
+    held.close()
+    Workdir(tmp_path, config(text)).close()
+
+
+def test_lines_of_later_steps_and_torn_lines_are_cut(tmp_path):
+    from nlp_models.training.workdir import MetricsFile
+
+    metrics = MetricsFile(tmp_path)
+    for step in (5, 10, 15):
+        metrics.write({'step': step, 'train_loss': float(step)})
+    with metrics.path.open('a') as file:
+        file.write('{"step": 20, "tr')
+    metrics.cut(10)
+    assert [line['step'] for line in read_metrics(metrics.path)] == [5, 10]
+    metrics.write({'step': 11})
+    assert [line['step'] for line in read_metrics(metrics.path)] == [5, 10, 11]
