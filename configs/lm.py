@@ -139,14 +139,29 @@ def _shakespeare_nanogpt() -> ConfigDict:
 
 
 def _shakespeare_cpu() -> ConfigDict:
-    """The same size, window, batch and steps with better choices."""
+    """The same size, window, batch and steps with better choices.
+
+    Rotary positions, weights that start at 1/√(fan in), a shorter memory of squared gradients,
+    strong decay and a rate that falls in a line to zero: each gained by itself.
+    """
     config = _shakespeare('transformer')
-    config.model.update(positions='rotary', use_bias=False)
-    config.optimizer.update(learning_rate=4e-3)
+    config.model.update(positions='rotary', use_bias=False, init_std=0.0)
+    config.optimizer.update(learning_rate=4e-3, schedule='linear', b2=0.95, weight_decay=0.3)
+    return config
+
+
+def _shakespeare_recurrent(family: str, hidden_size: int, learning_rate: float) -> ConfigDict:
+    """A recurrent family with the parameters (804,480 ± 0.2 %), text and steps of the above."""
+    config = _shakespeare(family)
+    config.model.update(hidden_size=hidden_size, embed_size=128)
+    config.optimizer.update(learning_rate=learning_rate, schedule='linear', b2=0.95)
     return config
 
 
 _SHAKESPEARE = {
     'shakespeare_nanogpt': _shakespeare_nanogpt,
     'shakespeare_cpu': _shakespeare_cpu,
+    'shakespeare_rnn': lambda: _shakespeare_recurrent('rnn', 800, 1e-3),
+    'shakespeare_lstm': lambda: _shakespeare_recurrent('lstm', 379, 4e-3),
+    'shakespeare_gru': lambda: _shakespeare_recurrent('gru', 445, 2e-3),
 }

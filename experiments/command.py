@@ -1,6 +1,7 @@
 """What every command shares: flags in, one line and an exit status out."""
 
 import os
+import re
 import sys
 from collections.abc import Callable
 
@@ -29,6 +30,8 @@ def run(main: Callable[[], None]) -> None:
     def parse(argv: list[str]) -> list[str]:
         try:
             left = flags.FLAGS(argv)
+            for name in flags.FLAGS:  # a config file that is not there shows only when it is used
+                getattr(flags.FLAGS[name].value, 'keys', None)
         except Exception as error:
             # Unknown variants, fields and wrong types surface as many kinds of exception here, and
             # nothing but the command line and the config file it names has been read yet.
@@ -51,10 +54,22 @@ def run(main: Callable[[], None]) -> None:
     app.run(guarded, flags_parser=parse)
 
 
-def _about_flags(error: Exception) -> str:
+def _about_flags(error: BaseException) -> str:
     """The one line that says what is wrong with the command line."""
-    text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
-    return text or type(error).__name__
+    text = str(error.args[0]) if error.args else type(error).__name__
+    if 'InputError: ' in text:  # raised by the config file itself, quoted with its traceback
+        return text.rpartition('InputError: ')[2]
+    if isinstance(error, KeyError | AttributeError):
+        field = re.search(r"'(\w+)", text)
+        close = re.search(r'Did you mean "(\w+)"', text)
+        return f'the config has no field {field[1] if field else text}' + (
+            f': did you mean {close[1]}?' if close else ''
+        )
+    if isinstance(error, OSError):
+        return f'the config file cannot be read: {text.splitlines()[-1].strip()}'
+    if 'must have a value other than None' in text:
+        return f'flag --{text.split("Flag --")[-1].split()[0]} is missing'
+    return text
 
 
 def _log_only_ours() -> None:

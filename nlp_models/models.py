@@ -69,9 +69,7 @@ def build(model: Any, *, vocab_size: int, max_length: int) -> LanguageModel:
         case family if family in CELLS:
             return _language_model(model, _recurrent(model), vocab_size, None)
         case family:
-            raise InputError(
-                f'model.family is {family!r}: it must be one of {", ".join(FAMILIES)}'
-            )
+            raise InputError(f'model.family is {family!r}: it must be one of {", ".join(FAMILIES)}')
 
 
 def _recurrent(model: Any) -> SequenceModel:

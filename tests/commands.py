@@ -29,6 +29,7 @@ def small(folder, family='gru', **fields):
         'data.path': text_file(folder),
         'data.cache_dir': Path(folder) / 'cache',
         'data.splits': '(0.8, 0.1, 0.1)',
+        'data.tokenizer': 'chars',
         'steps': 40,
         'batch_size': 4,
         'sequence_length': 16,

@@ -132,8 +132,8 @@ def test_at_once_is_token_by_token_is_two_halves(name):
 def test_ragged_rows_read_on_as_if_alone(name):
     run, random = compiled(name), np.random.default_rng(1)
     pieces = [[4, 3, 1], [1, 4, 0], [2, 0, 4], [4, 4, 4]]  # how much of each row is real
-    texts = [np.zeros(0, np.int32)] * B
-    read = [np.zeros((0, V))] * B
+    texts: list[np.ndarray] = [np.zeros(0, np.int32)] * B
+    read: list[np.ndarray] = [np.zeros((0, V))] * B
     state = run.start(B, ROOM)
     for lengths in pieces:
         tokens = random.integers(V, size=(B, HALF))

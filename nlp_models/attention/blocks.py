@@ -115,8 +115,8 @@ class FeedForward(nn.Module):
 class Block(nn.Module):
     """One layer: attention, then feed-forward, each with a residual and a LayerNorm.
 
-        pre:   x ← x + Attention(LN(x));  x ← x + FFN(LN(x))
-        post:  x ← LN(x + Attention(x));  x ← LN(x + FFN(x))
+    pre:   x ← x + Attention(LN(x));  x ← x + FFN(LN(x))
+    post:  x ← LN(x + Attention(x));  x ← LN(x + FFN(x))
     """
 
     config: BlockConfig

@@ -1,6 +1,6 @@
 """The decoder-only transformer: a causal stack of blocks behind `types.SequenceModel`."""
 
-from typing import Any
+from typing import Any, cast
 
 import flax.linen as nn
 import jax
@@ -76,11 +76,11 @@ def make_decoder(
         elif positions == 'sinusoidal':
             x = x + sinusoidal(where, config.width).astype(x.dtype)
 
-        def run(x, layer):
+        def run(x: Any, layer: Any) -> Any:
             layer_params, cache, layer_key = layer
             return block.apply({'params': layer_params}, x, cache, where, lengths, layer_key)
 
-        caches = [None] * len(layers) if state is None else list(state)
+        caches: list[Any] = [None] * len(layers) if state is None else list(state)
         keys = [None] * len(layers) if key is None else list(jax.random.split(key, len(layers)))
         per_layer = list(zip([params[name] for name in layers], caches, keys, strict=True))
         if scan_layers:
@@ -91,7 +91,7 @@ def make_decoder(
             for i, layer in enumerate(per_layer):
                 x, caches[i] = run(x, layer)
         if config.norm == 'pre':
-            x = final_norm.apply({'params': params['final_norm']}, x)
+            x = cast(jax.Array, final_norm.apply({'params': params['final_norm']}, x))
         return (None if state is None else tuple(caches)), x
 
     return SequenceModel(init, start, apply)

@@ -1,0 +1,277 @@
+"""The house: who may import whom and at what cost, how long files are, which fields are read."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import jax
+import pytest
+from ml_collections import ConfigDict
+
+from configs import lm
+from nlp_models import models
+from nlp_models.data import corpora, store
+from nlp_models.training import loop
+
+ROOT = Path(__file__).parent.parent
+LIBRARY = ROOT / 'nlp_models'
+
+# From top to bottom: a module imports from its own line's package or from lines below.
+LAYERS = (
+    {'analysis'},
+    {'training'},
+    {'generation'},
+    {'models'},
+    {'ngram'},
+    {'recurrent'},
+    {'attention'},
+    {'data'},
+    {'costs', 'timing'},
+    {'trees'},
+    {'types'},
+    {'errors'},
+)
+DEPTH = {part: depth for depth, parts in enumerate(LAYERS) for part in parts}
+
+# Those above the library, and what of it they may import: None is all of it.
+ABOVE = {'experiments': None, 'configs': {'models', 'errors'}}
+
+
+def module_names(folder: Path) -> dict[str, Path]:
+    """Dotted name to file, of every module of a package."""
+    names = {}
+    for path in sorted(folder.rglob('*.py')):
+        parts = path.relative_to(folder.parent).with_suffix('').parts
+        names['.'.join(parts[:-1] if parts[-1] == '__init__' else parts)] = path
+    return names
+
+
+def imports(name: str, source: str, known: set[str]) -> set[str]:
+    """What a module imports anywhere in it, functions included; submodules by their full names."""
+    found = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f'{name} has a relative import'
+            for alias in node.names:
+                full = f'{node.module}.{alias.name}'
+                found.add(full if full in known else str(node.module))
+    return found
+
+
+def upward(name: str, imported: set[str]) -> list[str]:
+    """What a module of the library imports that is not below it."""
+    part = name.split('.')[1]
+
+    def is_below(other: str) -> bool:
+        top, *rest = other.split('.')
+        if top != 'nlp_models' or not rest:
+            return top not in (*ABOVE, 'tests')
+        return rest[0] == part or DEPTH[rest[0]] > DEPTH[part]
+
+    return sorted(other for other in imported if not is_below(other))
+
+
+def find_circle(graph: dict[str, set[str]]) -> list[str]:
+    """Modules that import one another in a circle, or nothing."""
+    done: set[str] = set()
+
+    def walk(name: str, path: list[str]) -> list[str]:
+        if name in path:
+            return [*path[path.index(name) :], name]
+        if name in done:
+            return []
+        for other in sorted(graph.get(name, ())):
+            if circle := walk(other, [*path, name]):
+                return circle
+        done.add(name)
+        return []
+
+    return next((circle for name in sorted(graph) if (circle := walk(name, []))), [])
+
+
+def library_graph() -> dict[str, set[str]]:
+    names = module_names(LIBRARY)
+    return {name: imports(name, path.read_text(), set(names)) for name, path in names.items()}
+
+
+def test_every_module_has_a_layer():
+    parts = {name.split('.')[1] for name in module_names(LIBRARY) if '.' in name}
+    assert {'models', 'training', 'recurrent', 'errors'} <= parts
+    assert parts <= set(DEPTH), 'say in LAYERS where the new ones belong'
+
+
+def test_imports_run_downwards():
+    graph = library_graph()
+    bad = {name: upward(name, found) for name, found in graph.items() if '.' in name}
+    assert {name: found for name, found in bad.items() if found} == {}
+    assert not [name for name in graph['nlp_models'] if name.startswith('nlp_models')]
+
+
+def test_imports_have_no_circle():
+    graph = library_graph()
+    assert sum(map(len, graph.values())) > len(graph)
+    assert find_circle(graph) == []
+
+
+def test_configs_and_experiments_stand_above():
+    known = set(module_names(LIBRARY))
+    for package, allowed in ABOVE.items():
+        names = module_names(ROOT / package)
+        assert names
+        for name, path in names.items():
+            found = imports(name, path.read_text(), known | set(names))
+            parts = {other.split('.')[1] for other in found if other.startswith('nlp_models.')}
+            assert allowed is None or parts <= allowed, name
+            assert 'tests' not in {other.split('.')[0] for other in found}
+            assert package == 'experiments' or not any(o.startswith('experiments') for o in found)
+
+
+def test_these_checks_can_fail():
+    known = {'nlp_models.data', 'nlp_models.data.store', 'nlp_models.models'}
+    source = (
+        'def f():\n    from nlp_models import models\n    from nlp_models.data import store, x\n'
+    )
+    found = imports('nlp_models.data.store', source, known)
+    assert found == {'nlp_models.models', 'nlp_models.data.store', 'nlp_models.data'}
+    assert upward('nlp_models.data.store', found) == ['nlp_models.models']
+    assert upward('nlp_models.training.loop', found) == []
+    assert upward('nlp_models.timing', {'nlp_models.costs', 'configs.lm'}) == [
+        'configs.lm',
+        'nlp_models.costs',
+    ]
+    assert find_circle({'a': {'b'}, 'b': {'c'}, 'c': {'b'}, 'd': set()}) == ['b', 'c', 'b']
+    assert find_circle({'a': {'b', 'c'}, 'b': {'c'}, 'c': {'d'}}) == []
+
+
+def test_no_file_is_longer_than_350_lines():
+    lengths = {
+        str(path.relative_to(ROOT)): len(path.read_text().splitlines())
+        for path in module_names(LIBRARY).values()
+    }
+    assert {path: length for path, length in lengths.items() if length > 350} == {}
+
+
+def test_importing_the_library_imports_no_heavy_library():
+    code = (
+        'import sys\n'
+        'import nlp_models, nlp_models.models, nlp_models.training.loop\n'
+        'print(*sorted({name.split(".")[0] for name in sys.modules}))\n'
+    )
+    done = subprocess.run(
+        [sys.executable, '-c', code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    loaded = set(done.stdout.split())
+    assert {'jax', 'nlp_models'} <= loaded
+    assert loaded.isdisjoint({'orbax', 'tensorflow_datasets', 'matplotlib', 'tensorflow', 'torch'})
+
+
+# Every field of a config is read.
+
+
+class Recording(ConfigDict):
+    """A config that notes the fields which the library's own code reads, by dotted name.
+
+    What is read by others on the way, such as ConfigDict itself writing JSON, does not count.
+    """
+
+    def __init__(self, config: ConfigDict, reads: set[str], prefix: str = ''):
+        super().__init__()
+        for name in config:
+            value = config[name]
+            if isinstance(value, ConfigDict):
+                value = Recording(value, reads, f'{prefix}{name}.')
+            super().__setattr__(name, value)
+        object.__setattr__(self, '_note', (reads, prefix))
+
+    def _read(self, name: str) -> None:
+        caller = sys._getframe(2).f_code.co_filename
+        if Path(caller).is_relative_to(LIBRARY) and name in self.keys():
+            reads, prefix = object.__getattribute__(self, '_note')
+            reads.add(prefix + name)
+
+    def __getattr__(self, name: str) -> Any:
+        self._read(name)
+        return super().__getattr__(name)
+
+    def __getitem__(self, name: str) -> Any:
+        self._read(name)
+        return super().__getitem__(name)
+
+    def get(self, name: str, default: Any = None) -> Any:
+        self._read(name)
+        return super().get(name, default)
+
+
+def field_names(config: Any, prefix: str = '') -> set[str]:
+    """Every field that is not a group, by dotted name."""
+    names: set[str] = set()
+    for name in config:
+        value = config[name]
+        if isinstance(value, ConfigDict):
+            names |= field_names(value, f'{prefix}{name}.')
+        else:
+            names.add(prefix + name)
+    return names
+
+
+class Opening(Exception):
+    """A TFDS set would be opened now."""
+
+
+def opening(*args: Any) -> None:
+    raise Opening(args)
+
+
+def build_model(config: Recording) -> None:
+    """Build the model and trace its parameters, where fields are read too."""
+    model = models.build(config.model, vocab_size=5, max_length=4)
+    jax.eval_shape(model.init, jax.random.key(0))
+
+
+VARIANTS = (*models.FAMILIES, *lm._SHAKESPEARE)
+
+
+@pytest.fixture(scope='module')
+def read_by_a_run(tmp_path_factory):
+    """What a small training run reads, and opening the other kinds of data."""
+    folder = tmp_path_factory.mktemp('run')
+    (folder / 'text.txt').write_text('to be or not to be, that is the question\n' * 30)
+    config: Any = lm.get_config('gru')
+    config.update(steps=2, batch_size=2, sequence_length=4, num_devices=1)
+    config.model.hidden_size = 4
+    config.data.update(path=str(folder / 'text.txt'), splits=(0.8, 0.1, 0.1))
+    config.data.cache_dir = str(folder / 'cache')
+    reads: set[str] = set()
+    loop.train(Recording(config, reads), str(folder / 'run'))
+    config.data.tokenizer = 'bpe'
+    store.load_dataset(Recording(config, reads).data)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(corpora.named_sets, 'open_named_set', opening)
+        config.data.path = ''
+        with pytest.raises(Opening):
+            corpora.open_corpus(Recording(config, reads).data)
+    return reads
+
+
+@pytest.mark.parametrize('variant', VARIANTS)
+def test_every_field_is_read(variant, read_by_a_run):
+    config = lm.get_config(variant)
+    reads = {name for name in read_by_a_run if not name.startswith('model.')}
+    build_model(Recording(config, reads))
+    assert field_names(config) - reads == set()
+
+
+def test_a_field_nobody_reads_is_found():
+    config: Any = lm.get_config('lstm')
+    with config.unlocked():
+        config.model.checkpoint_color = 'red'
+    reads: set[str] = set()
+    recording = Recording(config, reads)
+    build_model(recording)
+    assert recording.to_json()
+    model_fields = {name for name in field_names(config) if name.startswith('model.')}
+    assert model_fields - reads == {'model.checkpoint_color'}
