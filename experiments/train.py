@@ -3,14 +3,39 @@
 python -m experiments.train --config=configs/lm.py:gru --workdir=runs/gru
 """
 
+import os
+from collections.abc import Callable
+
 from absl import flags
 from ml_collections import config_flags
 
 from experiments import command
+from nlp_models.errors import InputError
 
 _CONFIG = config_flags.DEFINE_config_file('config', None, 'The run, such as configs/lm.py:gru.')
 _WORKDIR = flags.DEFINE_string('workdir', None, "The run's folder; made if it is not there.")
+_TENSORBOARD = flags.DEFINE_boolean(
+    'tensorboard', False, 'Write the metrics for TensorBoard too, in WORKDIR/tensorboard.'
+)
 flags.mark_flags_as_required(['config', 'workdir'])
+
+
+def tensorboard(workdir: str) -> Callable[[dict], None]:
+    """What writes a line of the metrics as TensorBoard's events."""
+    try:
+        from tensorboardX import SummaryWriter
+    except ImportError:
+        raise InputError('--tensorboard needs tensorboardX: pip install tensorboardX') from None
+    writer = None
+
+    def write(line: dict) -> None:
+        nonlocal writer  # opened by the first line: until then the folder may not be the run's
+        writer = writer or SummaryWriter(os.path.join(workdir, 'tensorboard'))
+        for name, value in line.items():
+            writer.add_scalar(name, value, line['step'])
+        writer.flush()
+
+    return write
 
 
 def main() -> None:
@@ -18,7 +43,12 @@ def main() -> None:
     from nlp_models.training import loop, parallel
 
     parallel.request_cpu_devices(_CONFIG.value.num_devices)
-    result = loop.train(_CONFIG.value, _WORKDIR.value, progress=command.ProgressBar('train'))
+    result = loop.train(
+        _CONFIG.value,
+        _WORKDIR.value,
+        progress=command.ProgressBar('train'),
+        on_line=tensorboard(_WORKDIR.value) if _TENSORBOARD.value else lambda line: None,
+    )
     print(
         f'step {result["step"]}: validation loss {result["valid_loss"]:.4f} nats a token, '
         f'{result["valid_bits_per_char"]:.4f} bits a character '

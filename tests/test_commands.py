@@ -52,7 +52,11 @@ def bad_inputs(folder):
     (folder / 'latin.txt').write_bytes(text.read_bytes()[:500] + b'caf\xe9 ' + text.read_bytes())
     (folder / 'file').write_text('a file')
     run_, plain = small(folder), [*small(folder), f'--workdir={folder / "run"}']
-    heads = [*small(folder, 'transformer'), '--config.model.num_heads=3', f'--workdir={folder / "r"}']
+    heads = [
+        *small(folder, 'transformer'),
+        '--config.model.num_heads=3',
+        f'--workdir={folder / "r"}',
+    ]
     return {
         'unknown field': ('stepz', 'train', [*plain, '--config.stepz=3']),
         'unknown group field': ('num_heads', 'train', [*plain, '--config.model.num_heads=3']),

@@ -139,7 +139,11 @@ def test_a_checkpoint_of_two_devices_goes_on_with_one_and_with_four(text, tmp_pa
     loop.train(begun, str(twin))
     reference = checkpoints.load_newest(twin / 'checkpoints')
     assert reference is not None
-    for a, b in zip(jax.tree.leaves(after.tree['params']), jax.tree.leaves(reference.tree['params']), strict=True):
+    for a, b in zip(
+        jax.tree.leaves(after.tree['params']),
+        jax.tree.leaves(reference.tree['params']),
+        strict=True,
+    ):
         np.testing.assert_allclose(a, b, atol=1e-4)
 
 

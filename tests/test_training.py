@@ -71,7 +71,8 @@ def run(model, config, *, num_devices, steps=10, accumulate=1, carry=False, seed
 
 def largest_difference(a, b):
     return max(
-        float(np.max(np.abs(x - y))) for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True)
+        float(np.max(np.abs(x - y)))
+        for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True)
     )
 
 
@@ -133,9 +134,9 @@ def test_carried_state_is_that_of_the_text_read_without_a_break():
         nats += float(sums.loss)
     whole, _ = objective(params, None, {'tokens': tokens}, None)
     assert nats == pytest.approx(float(whole.loss), rel=1e-5)
-    fresh = {'tokens': tokens[:, :T + 1], 'restart': np.ones(2, np.float32)}
+    fresh = {'tokens': tokens[:, : T + 1], 'restart': np.ones(2, np.float32)}
     restarted, _ = objective(params, carry, fresh, None)
-    alone, _ = objective(params, None, {'tokens': tokens[:, :T + 1]}, None)
+    alone, _ = objective(params, None, {'tokens': tokens[:, : T + 1]}, None)
     assert float(restarted.loss) == float(alone.loss)
 
 
@@ -246,5 +247,3 @@ def test_bfloat16_computes_low_and_keeps_high():
     exact = run(small('transformer'), optimizer_config(), num_devices=1, steps=3)
     assert 0 < abs(float(state.sums.loss) - float(exact.sums.loss)) < 0.01 * float(exact.sums.loss)
     assert math.isfinite(float(state.grad_norm))
-
-

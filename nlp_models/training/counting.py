@@ -1,6 +1,7 @@
 """The n-gram's training: one pass of counting, in the same folder and files as any other run."""
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -16,12 +17,15 @@ from nlp_models.training.program import build_model, check
 from nlp_models.training.workdir import MetricsFile, Workdir, describe_data, make_manifest
 
 
-def train_by_counting(config: Any, folder: Workdir) -> dict[str, Any]:
+def train_by_counting(
+    config: Any, folder: Workdir, on_line: Callable[[dict[str, Any]], None]
+) -> dict[str, Any]:
     """Count the training split, score the validation split, save; once, however often it is asked.
 
     Args:
       config: the whole config, of the n-gram.
       folder: the run's folder, open.
+      on_line: called with the line of the metrics.
 
     Returns:
       The line of the metrics, with `parameters`, `compile_seconds` and `train_seconds`.
@@ -68,6 +72,7 @@ def train_by_counting(config: Any, folder: Workdir) -> dict[str, Any]:
         line['tokens_per_second'] = len(dataset.train) / seconds
         metrics.cut(0)
         metrics.write(line)
+        on_line(line)
         logging.info('%s', line)
         tree = {'params': jax.tree.map(np.asarray, params)}
         writer.save(1, tree, {'valid_loss': score.loss, 'logged': True})

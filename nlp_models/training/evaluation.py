@@ -65,7 +65,9 @@ def evaluate(
         pipeline.add(sums[-1])
         num_characters += float((characters[batch.tokens[..., 1:]] * batch.weights).sum())
     # One number a batch and device; added up in float64.
-    nats, tokens = (float(np.sum([np.asarray(x) for x in xs], dtype=float)) for xs in zip(*sums, strict=True))
+    nats, tokens = (
+        float(np.sum([np.asarray(x) for x in xs], dtype=float)) for xs in zip(*sums, strict=True)
+    )
     return score(nats, tokens, num_characters)
 
 
@@ -145,13 +147,10 @@ def evaluate_on_host(
     """
     objective = language_modelling(model)
     step = jax.jit(lambda params, batch: objective(params, None, batch)[0])
-    scored = batches.evaluation_batches(
-        tokens, batch_size=batch_size, length=length, stride=stride
-    )
+    scored = batches.evaluation_batches(tokens, batch_size=batch_size, length=length, stride=stride)
     result = evaluate(step, jax.tree.map(jnp.asarray, params), scored, characters)
     assert result is not None  # nothing stops it
     return result
-
 
 
 def evaluate_all(

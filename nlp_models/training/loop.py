@@ -66,6 +66,7 @@ def train(
     *,
     program: Program | None = None,
     progress: Progress = lambda step, steps, line: None,
+    on_line: Callable[[dict[str, Any]], None] = lambda line: None,
 ) -> dict[str, Any]:
     """Train a model, or go on training it, until `config.steps`.
 
@@ -76,7 +77,8 @@ def train(
       config: the whole config.
       workdir: the run's folder.
       program: where it has been compiled already, for this config but for `steps`.
-      progress: called with (step, steps, last metrics) about every step; for showing.
+      progress: called with (step, steps, last metrics) after every step; for showing.
+      on_line: called with every line of the metrics that this call writes.
 
     Returns:
       The last line of the metrics, with `parameters` and `compile_seconds`. A line's
@@ -91,9 +93,9 @@ def train(
         folder = Workdir(workdir, config)
         try:
             if config.model.family == 'ngram':
-                return train_by_counting(config, folder)
+                return train_by_counting(config, folder, on_line)
             program = program or build_program(config)
-            return _Run(program, config, folder, stop, progress).go()
+            return _Run(program, config, folder, stop, progress, on_line).go()
         finally:
             folder.close()
 
@@ -108,9 +110,10 @@ class _Run:
         folder: Workdir,
         stop: StopSignal,
         progress: Progress,
+        on_line: Callable[[dict[str, Any]], None],
     ):
         self.program, self.config, self.folder = program, config, folder
-        self.stop, self.progress = stop, progress
+        self.stop, self.progress, self.on_line = stop, progress, on_line
         self.metrics = MetricsFile(folder.path)
         self.line: dict[str, Any] = {}
 
@@ -187,6 +190,7 @@ class _Run:
                     self.fail(f'the validation loss is {score.loss} at step {step}')
         if line:
             self.metrics.write(line)
+            self.on_line(line)
             self.line = line
             logging.info('%s', json.dumps(line))
         best = line.get('valid_loss', math.inf) < self.best

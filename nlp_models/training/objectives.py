@@ -28,9 +28,7 @@ class Sums(NamedTuple):
     weight: Float[Array, '']
 
 
-def cross_entropy(
-    logits: Float[Array, 'B T V'], targets: Int[Array, 'B T']
-) -> Float[Array, 'B T']:
+def cross_entropy(logits: Float[Array, 'B T V'], targets: Int[Array, 'B T']) -> Float[Array, 'B T']:
     """−log softmax(logits)[target], in nats.
 
     Args:

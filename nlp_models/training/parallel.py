@@ -84,9 +84,7 @@ class Devices(NamedTuple):
         if self.axis_name is None:
             mapped = jax.jit(function, donate_argnums=donated)
         else:
-            mapped = jax.pmap(
-                function, AXIS, devices=list(self.devices), donate_argnums=donated
-            )
+            mapped = jax.pmap(function, AXIS, devices=list(self.devices), donate_argnums=donated)
         started = time.perf_counter()
         compiled = mapped.lower(*arguments).compile()
         return compiled, time.perf_counter() - started

@@ -221,9 +221,7 @@ def build_program(config: Any, dataset: Dataset | None = None) -> Program:
         first,
         donate=True,
     )
-    eval_step, _ = devices.compile(
-        make_eval_step(objective()), state.params, eval_batch
-    )
+    eval_step, _ = devices.compile(make_eval_step(objective()), state.params, eval_batch)
     return program._replace(train_step=train_step, eval_step=eval_step, compile_seconds=seconds)
 
 
