@@ -4,6 +4,8 @@ Every neural family gets the transformer's parameter count (±2 %) and an equal 
 `training_seconds`.
 """
 
+from typing import Any
+
 from ml_collections import ConfigDict
 
 from configs import lm
@@ -14,8 +16,8 @@ _LEARNING_RATES = {'rnn': 2e-3, 'lstm': 8e-3, 'gru': 4e-3, 'transformer': 4e-3}
 _DEFAULT_LEARNING_RATE = 4e-3  # of cells that the sweep has not seen
 
 
-def get_config() -> ConfigDict:
-    """The comparison's config; `--config.families.lstm.model.num_layers=2` and the like change it."""
+def get_config() -> Any:
+    """The config; `--config.families.lstm.model.num_layers=2` and the like change it."""
     run = lm.base()
     run.batch_size = 16
     run.sequence_length = 128

@@ -1,10 +1,13 @@
 """Language models on real text: `get_config(variant)`.
 
 Variants: `ngram`, `transformer` and every recurrent cell (`rnn`, `lstm`, `gru`) on the embedded
-corpus `pydoc`; `shakespeare_*` below. A variant has the fields its family reads and no others.
+corpus `pydoc`; `shakespeare_*` below. A variant's `model` group has the fields its family reads
+and no others.
 
     python -m experiments.train --config=configs/lm.py:gru --workdir=runs/gru
 """
+
+from typing import Any
 
 from ml_collections import ConfigDict
 
@@ -12,7 +15,7 @@ from nlp_models.errors import InputError
 from nlp_models.models import CELLS, FAMILIES
 
 
-def base() -> ConfigDict:
+def base() -> Any:
     """What every run has."""
     return ConfigDict(
         dict(
@@ -87,20 +90,22 @@ def _model(family: str) -> dict:
             remat=False,  # recompute the blocks in the backward pass, to save memory
             scan_layers=False,  # compile one block instead of num_layers
         )
-    extra = {'rnn': dict(activation='tanh'), 'gru': dict(reset_after=False)}.get(family, {})
-    #   rnn: σ, tanh or sigmoid; gru: reset after the product (cuDNN's, torch's), not before
+    extra = {
+        'rnn': dict(activation='tanh'),  # σ: tanh or sigmoid
+        'lstm': dict(forget_bias=1.0),  # where the forget gate's bias starts
+        'gru': dict(reset_after=False),  # reset after the product (cuDNN's, torch's), not before
+    }.get(family, {})
     return dict(
         _neural(),
         family=family,
         hidden_size=256,
         embed_size=0,  # D; 0: hidden_size
         orthogonal=True,  # W starts orthogonal
-        forget_bias=1.0,  # where a forget gate's bias starts
         **extra,
     )
 
 
-def get_config(variant: str = 'gru') -> ConfigDict:
+def get_config(variant: str = 'gru') -> Any:
     """The config of a variant.
 
     Raises:
@@ -118,8 +123,8 @@ def get_config(variant: str = 'gru') -> ConfigDict:
     raise InputError(f'configs/lm.py has no variant {variant!r}; it has {known}')
 
 
-def _shakespeare(family: str) -> ConfigDict:
-    """nanoGPT's smallest setting: 12 windows of 64 characters, 2000 steps, 10 % to validate.
+def _shakespeare(family: str) -> Any:
+    """NanoGPT's smallest setting: 12 windows of 64 characters, 2000 steps, 10 % to validate.
 
     Give the text with --config.data.path=FILE, or have TFDS's tiny_shakespeare prepared.
     """
@@ -130,15 +135,15 @@ def _shakespeare(family: str) -> ConfigDict:
     return config
 
 
-def _shakespeare_nanogpt() -> ConfigDict:
-    """nanoGPT's own choices for a CPU: learned positions, no biases, AdamW at 1e-3 to 1e-4."""
+def _shakespeare_nanogpt() -> Any:
+    """NanoGPT's own choices for a CPU: learned positions, no biases, AdamW at 1e-3 to 1e-4."""
     config = _shakespeare('transformer')
     config.model.update(positions='learned', use_bias=False, tie_embeddings=True)
     config.optimizer.update(learning_rate=1e-3, final_learning_rate_ratio=0.1)
     return config
 
 
-def _shakespeare_cpu() -> ConfigDict:
+def _shakespeare_cpu() -> Any:
     """The same size, window, batch and steps with better choices.
 
     Rotary positions, weights that start at 1/√(fan in), a shorter memory of squared gradients,
@@ -150,7 +155,7 @@ def _shakespeare_cpu() -> ConfigDict:
     return config
 
 
-def _shakespeare_recurrent(family: str, hidden_size: int, learning_rate: float) -> ConfigDict:
+def _shakespeare_recurrent(family: str, hidden_size: int, learning_rate: float) -> Any:
     """A recurrent family with the parameters (804,480 ± 0.2 %), text and steps of the above."""
     config = _shakespeare(family)
     config.model.update(hidden_size=hidden_size, embed_size=128)

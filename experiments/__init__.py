@@ -1,1 +1,1 @@
-"""Commands: absl flags to one function call each, run from a checkout as `python -m experiments.X`."""
+"""Commands, run from a checkout as `python -m experiments.X`: absl flags to one function call."""

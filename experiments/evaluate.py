@@ -9,9 +9,8 @@ from absl import flags
 
 from experiments import command
 
-_WORKDIR = flags.DEFINE_string('workdir', None, "A run's folder.")
+_WORKDIR = flags.DEFINE_string('workdir', None, "A run's folder.", required=True)
 _BEST = flags.DEFINE_boolean('best', True, 'The best checkpoint, not the newest.')
-flags.mark_flag_as_required('workdir')
 
 
 def main() -> None:

@@ -9,13 +9,12 @@ from absl import flags
 
 from experiments import command
 
-_WORKDIR = flags.DEFINE_string('workdir', None, "A run's folder.")
+_WORKDIR = flags.DEFINE_string('workdir', None, "A run's folder.", required=True)
 _PROMPT = flags.DEFINE_string('prompt', '\n', 'The text to go on from.')
 _TOKENS = flags.DEFINE_integer('num_tokens', 500, 'How many tokens to add.')
 _TEMPERATURE = flags.DEFINE_float('temperature', 0.8, '0 takes the likeliest token every time.')
 _TOP_K = flags.DEFINE_integer('top_k', 0, 'Draw among the k likeliest tokens; 0: all.')
 _SEED = flags.DEFINE_integer('seed', 0, 'The same seed draws the same text.')
-flags.mark_flag_as_required('workdir')
 
 
 def main() -> None:

@@ -13,11 +13,13 @@ from experiments import command
 from nlp_models.errors import InputError
 
 _CONFIG = config_flags.DEFINE_config_file('config', None, 'The run, such as configs/lm.py:gru.')
-_WORKDIR = flags.DEFINE_string('workdir', None, "The run's folder; made if it is not there.")
+_WORKDIR = flags.DEFINE_string(
+    'workdir', None, "The run's folder; made if it is not there.", required=True
+)
 _TENSORBOARD = flags.DEFINE_boolean(
     'tensorboard', False, 'Write the metrics for TensorBoard too, in WORKDIR/tensorboard.'
 )
-flags.mark_flags_as_required(['config', 'workdir'])
+flags.mark_flag_as_required('config')
 
 
 def tensorboard(workdir: str) -> Callable[[dict], None]:

@@ -80,7 +80,7 @@ def _recurrent(model: Any) -> SequenceModel:
         hidden_size=model.hidden_size,
         dropout_rate=model.dropout_rate,
         orthogonal=model.orthogonal,
-        forget_bias=model.forget_bias,
+        forget_bias=model.get('forget_bias', 0.0),  # of cells that have such a gate
     )
 
 

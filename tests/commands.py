@@ -11,7 +11,22 @@ ROOT = Path(__file__).resolve().parent.parent
 def text_file(folder, characters=6000):
     """A text with something to learn, and its path."""
     path = Path(folder) / 'text.txt'
-    words = 'the cat sat on a mat and saw a dog run after the sun '.split()
+    words = [
+        'the',
+        'cat',
+        'sat',
+        'on',
+        'a',
+        'mat',
+        'and',
+        'saw',
+        'a',
+        'dog',
+        'run',
+        'after',
+        'the',
+        'sun',
+    ]
     lines, state = [], 7
     while sum(map(len, lines)) < characters:
         line = []

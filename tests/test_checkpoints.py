@@ -76,7 +76,7 @@ def test_a_flipped_bit_in_any_file_is_noticed(tmp_path):
             damaged = bytearray(original)
             damaged[rng.randrange(len(damaged))] ^= 1 << rng.randrange(8)
             file.write_bytes(damaged)
-            with pytest.raises(ValueError, match='damaged|array|read|decode'):
+            with pytest.raises(ValueError, match=r'damaged|array|read|decode'):
                 checkpoints.load(path)
         file.write_bytes(original)
     assert checkpoints.load(path).step == 1

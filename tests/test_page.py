@@ -10,6 +10,7 @@ from html.parser import HTMLParser
 import pytest
 
 from nlp_models.analysis import page, plots
+from nlp_models.analysis.sentences import sentences
 
 LENGTHS = (64, 256, 1024, 4096)
 BITS = {'rnn': 2.402, 'lstm': 2.113, 'gru': 2.120, 'transformer': 2.205}
@@ -118,31 +119,31 @@ def test_table_is_sorted_and_fits_a_terminal(results):
 
 
 def test_lowest(results):
-    assert page.sentences(results)['table'] == (
+    assert sentences(results)['table'] == (
         'LSTM has the lowest bits per character, 2.113, 0.007 below GRU.'
     )
-    swapped = page.sentences(swap(results, 'lstm', 'rnn', 'valid_bits_per_char'))
+    swapped = sentences(swap(results, 'lstm', 'rnn', 'valid_bits_per_char'))
     assert swapped['table'] == 'RNN has the lowest bits per character, 2.113, 0.007 below GRU.'
     results['families']['gru']['valid_bits_per_char'] = 2.1132  # written the same: a tie
     results['families']['rnn']['valid_bits_per_char'] = math.inf
-    assert page.sentences(results)['table'] == (
+    assert sentences(results)['table'] == (
         'LSTM and GRU share the lowest bits per character, 2.113, 0.092 below transformer. '
         'Without a finite value: RNN.'
     )
 
 
 def test_who_beats_the_ngram(results):
-    said = page.sentences(results)
+    said = sentences(results)
     assert said['baseline'] == (
         'In 60 s of training each, LSTM (by 0.197), GRU (by 0.190) and transformer (by 0.105) beat '
         'the best n-gram (5-gram, 2.310 bits per character); RNN (0.092 above) does not.'
     )
-    swapped = page.sentences(swap(results, 'lstm', 'rnn', 'valid_bits_per_char'))['baseline']
+    swapped = sentences(swap(results, 'lstm', 'rnn', 'valid_bits_per_char'))['baseline']
     assert 'RNN (by 0.197)' in swapped
     assert 'LSTM (0.092 above) does not' in swapped
     results['families']['gru']['valid_bits_per_char'] = 2.3101
     results['families']['lstm']['valid_bits_per_char'] = math.nan
-    said = page.sentences(results)['baseline']
+    said = sentences(results)['baseline']
     assert ', transformer (by 0.105) beats the best n-gram' in said
     assert '; RNN (0.092 above) does not; GRU equals it to three decimals; LSTM ended' in said
 
@@ -150,7 +151,7 @@ def test_who_beats_the_ngram(results):
 @pytest.mark.parametrize(('best', 'expected'), [(1.9, 'no'), (2.5, 'every')])
 def test_nobody_or_everybody_beats_the_ngram(results, tmp_path, best, expected):
     results['families']['ngram']['valid_bits_per_char'] = best
-    said = page.sentences(results)
+    said = sentences(results)
     assert f'In 60 s of training each, {expected} neural family beats' in said['baseline']
     for name, bits in BITS.items():
         gap = f'by {best - bits:.3f}' if expected == 'every' else f'{bits - best:.3f} above'
@@ -164,7 +165,7 @@ def test_nobody_or_everybody_beats_the_ngram(results, tmp_path, best, expected):
 def test_each_against_the_unigram(results):
     results['families']['rnn']['valid_bits_per_char'] = 4.5
     results['families']['gru']['valid_bits_per_char'] = 4.31
-    assert page.sentences(results)['unigram'] == (
+    assert sentences(results)['unigram'] == (
         'The unigram needs 4.310 bits per character; below it: LSTM by 2.197, transformer by 2.105 '
         'and n-gram by 2.000; above it: RNN by 0.190; equal to it: GRU.'
     )
@@ -173,23 +174,23 @@ def test_each_against_the_unigram(results):
 def test_when_each_curve_passes_the_ngram(results):
     lstm = results['families']['lstm']['curve']
     lstm[1]['valid_bits_per_char'], lstm[3]['valid_bits_per_char'] = 2.2, 2.4
-    said = page.sentences(results)['learning']
+    said = sentences(results)['learning']
     assert 'LSTM between 12 and 24 s, but not at the end; GRU between 24 and 36 s' in said
     assert 'transformer between 36 and 60 s' in said
     assert 'At no moment below the best n-gram: RNN.' in said
     assert 'RNN −0.150, LSTM +0.137' in said
     for family in results['families'].values():
         family['curve'] = family['curve'] and family['curve'][-1:]
-    assert 'GRU by 60 s' in page.sentences(results)['learning']
+    assert 'GRU by 60 s' in sentences(results)['learning']
 
 
 def test_throughput(results):
-    said = page.sentences(results)['throughput']
+    said = sentences(results)['throughput']
     assert 'sequences in a batch: 2 to 128' in said
     assert 'At length 64 transformer is fastest: 61,000 tokens/s, then RNN: 52,000 t' in said
     assert 'At length 4,096 RNN is fastest: 52,000 tokens/s, then GRU: 34,000 tokens/s.' in said
     assert 'RNN, LSTM and GRU are constant; transformer (×0.35) falls.' in said
-    swapped = page.sentences(swap(results, 'rnn', 'transformer', 'training'))['throughput']
+    swapped = sentences(swap(results, 'rnn', 'transformer', 'training'))['throughput']
     assert 'At length 64 RNN is fastest' in swapped
     assert 'At length 4,096 transformer is fastest' in swapped
     assert 'RNN (×0.35) falls' in swapped
@@ -212,19 +213,19 @@ def test_change_with_length(results, values, expected):
     for row, value in zip(rows, values, strict=True):
         row['tokens_per_second'] = value
     rows.reverse()  # the order of the rows says nothing
-    said = page.sentences(results)['throughput']
+    said = sentences(results)['throughput']
     assert said.endswith(f'From length 64 to 4,096: {expected}.')
     assert 'At length 64 only LSTM was measured' in said
 
 
 def test_decoding(results):
-    said = page.sentences(results)['decoding']
+    said = sentences(results)['decoding']
     time, state = said.split(' Decoding, state carried. ')
     assert 'RNN, LSTM and GRU are constant; transformer (×4.79) rises.' in time
     assert 'At length 4,096 RNN is cheapest: 192 µs, then GRU: 294 µs.' in time
     assert 'RNN, LSTM and GRU are constant; transformer (×64) rises.' in state
     assert '4,096 RNN, LSTM and GRU are smallest: 2.05 kB, then transformer: 8.39 MB' in state
-    swapped = page.sentences(swap(results, 'rnn', 'transformer', 'decoding'))['decoding']
+    swapped = sentences(swap(results, 'rnn', 'transformer', 'decoding'))['decoding']
     assert 'transformer is cheapest' in swapped
     assert 'RNN (×4.79) rises' in swapped
 
@@ -233,13 +234,13 @@ def test_points_missing_at_long_lengths(results, tmp_path):
     del results['families']['transformer']['training'][2:]
     del results['families']['gru']['training'][1:]
     results['families']['lstm']['training'] = None
-    said = page.sentences(results)['throughput']
+    said = sentences(results)['throughput']
     assert 'At length 4,096 only RNN was measured: 52,000 tokens/s.' in said
     assert 'transformer (×0.71, 64 to 256) falls' in said
     assert 'GRU (64) has one length only' in said
     assert said.endswith('Not measured: LSTM.')
     results['families']['lstm'] = neural(2.1, 31000.0)
-    said = page.sentences(results)['throughput']
+    said = sentences(results)['throughput']
     assert 'then LSTM: 31,000 tokens/s (not measured there: GRU and transformer).' in said
     assert len(read(page.write_page(results, tmp_path)).all('img')) == 3
 
@@ -248,14 +249,14 @@ def test_single_length_and_nothing_measured(results, tmp_path):
     for name in BITS:
         for study in ('training', 'decoding'):
             del results['families'][name][study][1:]
-    said = page.sentences(results)
+    said = sentences(results)
     assert 'Only length 64 was measured' in said['throughput']
     assert not re.search('rise|fall|constant|within', said['throughput'] + said['decoding'])
     assert said['throughput'].count('At length 64') == 1
     page.write_page(results, tmp_path / 'single')
     for name in BITS:
         results['families'][name] |= {'training': None, 'decoding': [], 'curve': None}
-    said = page.sentences(results)
+    said = sentences(results)
     assert said['decoding'] == 'No decoding was measured.'
     assert said['throughput'] == 'No training throughput was measured.'
     page.write_page(results, tmp_path / 'nothing')
@@ -269,7 +270,7 @@ def test_a_new_family_gets_its_own_style(results):
     assert len({style.color for style in after.values()}) == len(after)
     many = plots.styles([f'cell_{i}' for i in range(40)])
     assert len(set(many.values())) == len(many)
-    assert 'MGU (by 0.040)' in page.sentences(results)['baseline']
+    assert 'MGU (by 0.040)' in sentences(results)['baseline']
 
 
 def test_page_is_whole(results, tmp_path):
@@ -280,7 +281,7 @@ def test_page_is_whole(results, tmp_path):
         assert plots.label(name) in reader.text
     for wanted in ('<pydoc> & co', '1234', '4,123,456', '<b>$x^', page.COMMAND):
         assert wanted in reader.text
-    assert all(sentence in reader.text for sentence in page.sentences(results).values())
+    assert all(sentence in reader.text for sentence in sentences(results).values())
     assert len(reader.all('tr')) == 1 + len(results['families']) + 1 + 6
     assert reader.all('html') == [{'lang': 'en'}]
     assert any(tag.get('name') == 'viewport' for tag in reader.all('meta'))

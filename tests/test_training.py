@@ -1,6 +1,7 @@
 """The training step: losses, optimizer, accumulation, devices, repeats."""
 
 import math
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -56,7 +57,7 @@ def run(model, config, *, num_devices, steps=10, accumulate=1, carry=False, seed
     rng = np.random.default_rng(1)
     compiled = None
     for index in range(steps):
-        batch = {'tokens': rng.integers(V, size=(B, T + 1), dtype=np.int32)}
+        batch: dict[str, Any] = {'tokens': rng.integers(V, size=(B, T + 1), dtype=np.int32)}
         if carry:
             batch['restart'] = np.full(B, index % 4 == 0, np.float32)
         else:  # unequal counts on the devices: a mean of means would show
@@ -207,9 +208,9 @@ def test_schedules():
 )
 def test_optimizer_values_out_of_range_are_named(field, value):
     config = optimizer_config(**{field: value})
+    build = lambda: (optimizers.build_optimizer(config), optimizers.build_schedule(config))  # noqa: E731
     with pytest.raises(InputError, match=f'optimizer.{field}'):
-        optimizers.build_optimizer(config)
-        optimizers.build_schedule(config)
+        build()
 
 
 def test_the_default_number_of_devices_divides_the_batch():

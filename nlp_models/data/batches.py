@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from nlp_models.errors import InputError
+from nlp_models.errors import InputError, require
 
 
 def check(tokens: np.ndarray, length: int, split: str = 'split') -> None:
@@ -188,7 +188,8 @@ def evaluation_batches(
       InputError: where the text is shorter than one window.
     """
     check(tokens, length)
-    stride = stride or length
+    stride = length if stride is None else stride
+    require(1 <= stride <= length, 'stride', stride, f'must be from 1 to the length, {length}')
     predictions = len(tokens) - 1
     windows = 1 + max(0, -(-(predictions - length) // stride))
     share = batch_size // process_count
@@ -198,6 +199,6 @@ def evaluation_batches(
         places = begin[:, None] + np.arange(length + 1)  # [B, T + 1]
         targets = places[:, 1:]  # which token each column predicts
         new = np.where(window == 0, 0, begin - stride + length)[:, None] < targets
-        weights = new & (targets <= predictions) & (window < windows)[:, None]
+        weights = new & (targets <= predictions)  # false in windows past the last, too
         batch = tokens[np.minimum(places, predictions)].astype(np.int32)
         yield ScoredBatch(batch, weights.astype(np.float32))

@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from nlp_models.data import batches
-from nlp_models.training.parallel import Pipeline
 from nlp_models.training.objectives import Sums, language_modelling
+from nlp_models.training.parallel import Pipeline
 from nlp_models.types import LanguageModel, Params
 
 

@@ -54,6 +54,7 @@ class StopSignal:
             signal.signal(number, handler)
 
     def __call__(self) -> bool:
+        """Whether the run was asked to stop."""
         return self.number is not None
 
     def _remember(self, number: int, _: object) -> None:
@@ -129,7 +130,7 @@ class _Run:
             )
         )
         self.writer = checkpoints.Writer(folder.checkpoints, config.keep_checkpoints)
-        state = program.init()
+        state: Any = program.init()
         step, logged = 0, True
         if restored is not None:
             state = flax.serialization.from_state_dict(state, restored.tree)
@@ -234,7 +235,7 @@ class _Run:
         raise RunError(f'{what}; {good} in {self.folder.checkpoints}')
 
     def save(self, state: TrainState, step: int, loss: float | None, *, logged: bool) -> None:
-        """Hand a state to the writer. `logged` false: what is due after this step is still to do."""
+        """Hand a state to the writer; `logged` false: what is due at this step is still to do."""
         tree = flax.serialization.to_state_dict(self.program.fetch(state))
         self.writer.save(step, tree, {'valid_loss': loss, 'logged': logged})
 

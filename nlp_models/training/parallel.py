@@ -5,6 +5,7 @@ out by rows. With one device nothing has a device axis and functions are compile
 """
 
 import collections
+import contextlib
 import os
 import time
 from collections.abc import Callable
@@ -28,10 +29,9 @@ def request_cpu_devices(number: int) -> None:
 
     It has no effect on other backends, and none once a device has been used.
     """
-    try:
+    # Where devices are in use already, their number stands; `choose` says if it is too low.
+    with contextlib.suppress(RuntimeError):
         jax.config.update('jax_num_cpu_devices', number if number > 0 else num_cores())
-    except RuntimeError:
-        pass  # devices are in use already: their number stands, and `choose` says if it is too low
 
 
 class Pipeline:
@@ -57,10 +57,10 @@ class Devices(NamedTuple):
     """The devices a run is shared out over.
 
     Attributes:
-      devices: the local devices.
+      devices: local `jax.Device`s.
     """
 
-    devices: tuple[jax.Device, ...]
+    devices: tuple[Any, ...]
 
     @property
     def axis_name(self) -> str | None:
@@ -98,7 +98,7 @@ class Devices(NamedTuple):
         return self._place(copies)
 
     def shard(self, tree: Any) -> Any:
-        """Share arrays out by rows, on the host: leaves `[B, …]` become `[devices, B/devices, …]`."""
+        """Share arrays out by rows, on the host: `[B, …]` becomes `[devices, B/devices, …]`."""
         if self.axis_name is None:
             return tree
         n = len(self.devices)
