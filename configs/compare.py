@@ -19,8 +19,8 @@ _DEFAULT_LEARNING_RATE = 4e-3  # of cells that the sweep has not seen
 def get_config() -> Any:
     """The config; `--config.families.lstm.model.num_layers=2` and the like change it."""
     run = lm.base()
-    run.batch_size = 16
-    run.sequence_length = 128
+    run.batch_size, run.sequence_length = 16, 64
+    run.optimizer.update(schedule='linear', b2=0.95)
     return ConfigDict(
         dict(
             training_seconds=120.0,  # of all neural families together; each has an equal share
@@ -43,7 +43,7 @@ def _model(family: str) -> dict:
     """A family's `model` group; the hidden size of all but the transformer is set by matching."""
     model = lm.get_config(family).model
     if family == 'transformer':
-        model.update(hidden_size=96, num_layers=3, use_bias=False)
+        model.update(hidden_size=96, num_layers=3, use_bias=False, init_std=0.0)
     else:
         model.update(embed_size=64)
     return model.to_dict()
@@ -52,5 +52,5 @@ def _model(family: str) -> dict:
 def _optimizer(family: str) -> dict:
     return dict(
         learning_rate=_LEARNING_RATES.get(family, _DEFAULT_LEARNING_RATE),
-        weight_decay=0.1 if family == 'transformer' else 0.0,
+        weight_decay=0.3 if family == 'transformer' else 0.0,
     )

@@ -9,7 +9,7 @@ import jax
 
 
 def median_seconds(
-    function: Callable[[], Any], *, seconds: float = 1.0, least: int = 3, warm_up: int = 1
+    function: Callable[[], Any], *, seconds: float = 1.0, least: int = 2, warm_up: int = 1
 ) -> float:
     """Time a call, its results waited for.
 

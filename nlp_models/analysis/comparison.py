@@ -229,7 +229,7 @@ class FamilyWork:
 
         planned = self._cache.get(f'{name}/plan', plan)
         run.steps = planned['steps']
-        run.eval_every = max(1, run.steps // self._config.evaluations)
+        run.eval_every = -(-run.steps // self._config.evaluations)
         run.log_every = run.checkpoint_every = run.eval_every
         say(f'{run.steps} steps of {1000 * planned["step_seconds"]:.1f} ms')
         result = loop.train(run, str(self._folder), program=program, progress=progress)
