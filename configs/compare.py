@@ -29,7 +29,7 @@ def get_config() -> Any:
             lengths=(64, 256, 1024, 4096),  # of the sequences that speed is measured at
             tokens_per_batch=8192,  # where training speed is measured: B·T
             measuring_seconds=0.5,  # for each of those measurements, once it is compiled
-            memory_limit=8e9,  # bytes; lengths that need more are left out
+            memory_fraction=0.5,  # of the free memory; lengths that need more are left out
             run=run,  # what all families have in common; `configs/lm.py` comments the fields
             families={
                 family: dict(model=_model(family), optimizer=_optimizer(family))

@@ -12,7 +12,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from nlp_models.errors import InputError
-from nlp_models.models import CELLS, FAMILIES
+from nlp_models.models import CELLS
 
 
 def base() -> Any:
@@ -111,7 +111,8 @@ def get_config(variant: str = 'gru') -> Any:
     Raises:
       InputError: for a variant there is none of.
     """
-    if variant in FAMILIES:
+    families = ('ngram', *CELLS, 'transformer')
+    if variant in families:
         config = base()
         config.model = _model(variant)
         if variant in CELLS:
@@ -119,7 +120,7 @@ def get_config(variant: str = 'gru') -> Any:
         return config
     if variant in _SHAKESPEARE:
         return _SHAKESPEARE[variant]()
-    known = ', '.join((*FAMILIES, *_SHAKESPEARE))
+    known = ', '.join((*families, *_SHAKESPEARE))
     raise InputError(f'configs/lm.py has no variant {variant!r}; it has {known}')
 
 

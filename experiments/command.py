@@ -50,6 +50,8 @@ def run(main: Callable[[], None]) -> None:
             fail(error, 2)
         except RunError as error:
             fail(error, 1)
+        except KeyboardInterrupt:
+            fail('interrupted; the same command goes on from what is saved', 130)
 
     app.run(guarded, flags_parser=parse)
 

@@ -34,8 +34,6 @@ CELLS: dict[str, Callable[[Any], Cell]] = {
     ),
 }
 
-FAMILIES = ('ngram', *CELLS, 'transformer')
-
 
 def _choose(model: Any, field: str, choices: dict | None = None) -> Any:
     """The entry of a table that a config field names."""
@@ -69,7 +67,8 @@ def build(model: Any, *, vocab_size: int, max_length: int) -> LanguageModel:
         case family if family in CELLS:
             return _language_model(model, _recurrent(model), vocab_size, None)
         case family:
-            raise InputError(f'model.family is {family!r}: it must be one of {", ".join(FAMILIES)}')
+            known = ', '.join(('ngram', *CELLS, 'transformer'))
+            raise InputError(f'model.family is {family!r}: it must be one of {known}')
 
 
 def _recurrent(model: Any) -> SequenceModel:

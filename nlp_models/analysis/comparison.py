@@ -7,6 +7,7 @@ and measured lies in the folder, so a comparison that was stopped goes on where 
 
 import copy
 import json
+import os
 import platform
 import time
 from collections.abc import Callable
@@ -14,14 +15,14 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import numpy as np
+import jax.numpy as jnp
 from absl import logging
 
 from nlp_models import costs, models, ngram
 from nlp_models.analysis.throughput import decoding_cost, training_throughput
 from nlp_models.data import store
 from nlp_models.data.store import Dataset
-from nlp_models.errors import InputError, require
+from nlp_models.errors import InputError, RunError, require
 from nlp_models.training import checkpoints, loop, parallel
 from nlp_models.training.evaluation import evaluate_on_host
 from nlp_models.training.program import build_program, time_step
@@ -97,6 +98,10 @@ def compare(
     require(config.training_seconds > 0, 'training_seconds', config.training_seconds, 'must be > 0')
     folder = Workdir(workdir, config)
     try:
+        done = folder.path / 'results.json'
+        if done.exists():
+            say(f'{done} is there already: use another workdir to compare anew')
+            return json.loads(done.read_text())
         dataset = store.load_dataset(config.run.data)
         folder.begin(make_manifest(seed=config.run.seed))
         cache = Cache(folder.path / 'stages.json')
@@ -119,10 +124,16 @@ def compare(
             results['families'][family] = work.go(
                 lambda what, head=head: say(f'{head}: {what}'), progress(family)
             )
-        write_json(folder.path / 'results.json', results)
+        write_json(done, results)
         return results
     finally:
         folder.close()
+
+
+def available_memory() -> int:
+    """Bytes of memory that are free on this machine (or in all, where that is not told)."""
+    pages = 'SC_AVPHYS_PAGES' if 'SC_AVPHYS_PAGES' in os.sysconf_names else 'SC_PHYS_PAGES'
+    return os.sysconf(pages) * os.sysconf('SC_PAGE_SIZE')
 
 
 def match_parameters_of_reference(config: Any, dataset: Dataset) -> int:
@@ -266,11 +277,12 @@ class FamilyWork:
         vocab_size = self._dataset.tokenizer.vocab_size
         model = models.build(run.model, vocab_size=vocab_size, max_length=max(config.lengths))
         saved = checkpoints.load_newest(self._folder / 'checkpoints')
-        params = jax.tree.map(np.asarray, saved.tree['params']) if saved else None
+        if saved is None:
+            raise RunError(f'{self._folder} holds no checkpoint to measure')
+        params = jax.tree.map(jnp.asarray, saved.tree['params'])
         fresh = jax.eval_shape(model.init, jax.random.key(0))
-        shapes = jax.tree.map(np.shape, fresh), jax.tree.map(np.shape, params)
-        if shapes[0] != shapes[1]:  # learned positions: the trained table is too short
-            params = model.init(jax.random.key(run.seed))
+        if jax.tree.map(jnp.shape, fresh) != jax.tree.map(jnp.shape, params):
+            params = model.init(jax.random.key(run.seed))  # learned positions: a longer table
         common = dict(
             lengths=config.lengths,
             vocab_size=vocab_size,
@@ -282,7 +294,7 @@ class FamilyWork:
                 model,
                 params,
                 tokens_per_batch=config.tokens_per_batch,
-                memory_limit=config.memory_limit,
+                memory_limit=config.memory_fraction * available_memory(),
                 **common,
             ),
             'decoding': decoding_cost(model, params, **common),

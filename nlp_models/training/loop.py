@@ -5,7 +5,7 @@ import math
 import signal
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 import flax.serialization
 import jax
@@ -57,6 +57,13 @@ class StopSignal:
         """Whether the run was asked to stop."""
         return self.number is not None
 
+    def exit(self, step: int, folder: Workdir) -> NoReturn:
+        """Say what was saved, and end the process as the signal asked."""
+        number = self.number or signal.SIGTERM
+        name = signal.Signals(number).name
+        logging.warning('%s: saved step %d in %s; exiting', name, step, folder.checkpoints)
+        raise Stopped(128 + number)
+
     def _remember(self, number: int, _: object) -> None:
         self.number = number
 
@@ -94,7 +101,10 @@ def train(
         folder = Workdir(workdir, config)
         try:
             if config.model.family == 'ngram':
-                return train_by_counting(config, folder, on_line)
+                result = train_by_counting(config, folder, on_line)
+                if stop():  # it takes seconds: it was finished first
+                    stop.exit(1, folder)
+                return result
             program = program or build_program(config)
             return _Run(program, config, folder, stop, progress, on_line).go()
         finally:
@@ -226,7 +236,7 @@ class _Run:
         """Stop the run before a state that is not finite is looked at by anything else."""
         bad = int(self.program.devices.first(state.bad_step))
         if bad >= 0:
-            self.fail(f'the loss or its gradient is not finite since step {bad} (seen at {step})')
+            self.fail(f'the loss, its gradient or the parameters are not finite since step {bad}')
 
     def fail(self, what: str) -> None:
         self.writer.wait()
@@ -239,7 +249,7 @@ class _Run:
         tree = flax.serialization.to_state_dict(self.program.fetch(state))
         self.writer.save(step, tree, {'valid_loss': loss, 'logged': logged})
 
-    def end_stopped(self, state: TrainState, step: int, *, logged: bool) -> None:
+    def end_stopped(self, state: TrainState, step: int, *, logged: bool) -> NoReturn:
         """Save and end, as a signal asked."""
         jax.block_until_ready(state)
         self.check_finite(state, step)
@@ -248,7 +258,4 @@ class _Run:
         if step not in checkpoints.steps(self.folder.checkpoints):
             self.save(state, step, None, logged=logged)
             self.writer.wait()
-        number = self.stop.number or signal.SIGTERM
-        name = signal.Signals(number).name
-        logging.warning('%s: saved step %d in %s; exiting', name, step, self.folder.checkpoints)
-        raise Stopped(128 + number)
+        self.stop.exit(step, self.folder)

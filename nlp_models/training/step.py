@@ -22,7 +22,8 @@ class TrainState(NamedTuple):
       carry: the model's state handed from batch to batch (rows `[B, …]`), or None.
       sums: the training loss since the last log.
       grad_norm: global norm of the last step's gradient, before clipping.
-      bad_step: the first step whose loss or gradient was not finite, int32; −1 while there is none.
+      bad_step: the first step whose loss, gradient or new parameters were not finite, int32; −1
+        while there is none.
     """
 
     step: jax.Array
@@ -120,7 +121,8 @@ def make_train_step(
         rate = schedule(state.step, state.total_steps)
         params = jax.tree.map(lambda p, u: p - rate * u, state.params, updates)
         done = state.step + 1
-        bad = ~(jnp.isfinite(sums.loss) & jnp.isfinite(grad_norm))
+        finite = jnp.isfinite(sums.loss) & jnp.isfinite(grad_norm)
+        bad = ~(finite & jnp.isfinite(optax.tree.norm(params)))
         fresh = state.step % log_every == 0
         new_state = TrainState(
             step=done,
