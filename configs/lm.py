@@ -157,7 +157,15 @@ def _shakespeare_cpu() -> Any:
 
 
 def _shakespeare_recurrent(family: str, hidden_size: int, learning_rate: float) -> Any:
-    """A recurrent family with the parameters (804,480 ± 0.2 %), text and steps of the above."""
+    """A recurrent family with the parameters (804,480 ± 0.2 %), text and steps of the above.
+
+    The learning rates are the best of these, by validation loss (nats) after 2000 steps, seed 0:
+
+        rate   1e-3     2e-3     4e-3     8e-3     1.6e-2
+        rnn    1.6381   1.6053   1.6325
+        lstm                     1.5756   1.5633   1.5926
+        gru             1.5629   1.5387   1.5924
+    """
     config = _shakespeare(family)
     config.model.update(hidden_size=hidden_size, embed_size=128)
     config.optimizer.update(learning_rate=learning_rate, schedule='linear', b2=0.95)
@@ -167,7 +175,7 @@ def _shakespeare_recurrent(family: str, hidden_size: int, learning_rate: float) 
 _SHAKESPEARE = {
     'shakespeare_nanogpt': _shakespeare_nanogpt,
     'shakespeare_cpu': _shakespeare_cpu,
-    'shakespeare_rnn': lambda: _shakespeare_recurrent('rnn', 800, 1e-3),
-    'shakespeare_lstm': lambda: _shakespeare_recurrent('lstm', 379, 4e-3),
-    'shakespeare_gru': lambda: _shakespeare_recurrent('gru', 445, 2e-3),
+    'shakespeare_rnn': lambda: _shakespeare_recurrent('rnn', 800, 2e-3),
+    'shakespeare_lstm': lambda: _shakespeare_recurrent('lstm', 379, 8e-3),
+    'shakespeare_gru': lambda: _shakespeare_recurrent('gru', 445, 4e-3),
 }
