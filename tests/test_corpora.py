@@ -5,26 +5,11 @@ import os
 from pathlib import Path
 
 import pytest
-from ml_collections import ConfigDict
 
 from nlp_models.data import text_files
 from nlp_models.data.corpora import SPLITS, cache_folder, open_corpus
 from nlp_models.errors import InputError
-
-
-def settings(**changes):
-    """The `data` group of a config."""
-    fields = {
-        'name': 'pydoc',
-        'path': '',
-        'splits': (0.9, 0.05, 0.05),
-        'text_feature': 'text',
-        'tfds_dir': '',
-        'cache_dir': '',
-        'tokenizer': 'bytes',
-        'vocab_size': 300,
-    }
-    return ConfigDict({**fields, **{key: changes[key] for key in changes}})
+from tests.data_config import settings
 
 
 def texts_of(corpus):

@@ -13,28 +13,13 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 from etils import epath
-from ml_collections import ConfigDict
 from tensorflow_datasets.core import units
 from tensorflow_datasets.core.download import checksums
 
 from nlp_models.data import named_sets, reachability
 from nlp_models.data.corpora import SPLITS, open_corpus
 from nlp_models.errors import InputError
-
-
-def settings(**changes):
-    """The `data` group of a config."""
-    fields = {
-        'name': 'pydoc',
-        'path': '',
-        'splits': (0.9, 0.05, 0.05),
-        'text_feature': 'text',
-        'tfds_dir': '',
-        'cache_dir': '',
-        'tokenizer': 'bytes',
-        'vocab_size': 300,
-    }
-    return ConfigDict({**fields, **{key: changes[key] for key in changes}})
+from tests.data_config import settings
 
 
 def texts_of(corpus):

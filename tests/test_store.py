@@ -8,34 +8,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from ml_collections import ConfigDict
 
 from nlp_models.data import corpora, store
 from nlp_models.data.store import load_dataset
 from nlp_models.errors import InputError
+from tests.data_config import settings
 
 TEXT = ''.join(f'line {i}: the quick brown fox, é汉👩\n' for i in range(400))
-
-
-def settings(**changes):
-    """The `data` group of a config."""
-    fields = {
-        'name': 'pydoc',
-        'path': '',
-        'splits': (0.8, 0.1, 0.1),
-        'text_feature': 'text',
-        'tfds_dir': '',
-        'cache_dir': '',
-        'tokenizer': 'bytes',
-        'vocab_size': 300,
-    }
-    return ConfigDict({**fields, **{key: changes[key] for key in changes}})
 
 
 @pytest.fixture
 def data(tmp_path):
     (tmp_path / 'text.txt').write_text(TEXT, encoding='utf-8')
-    return settings(path=str(tmp_path / 'text.txt'), cache_dir=str(tmp_path / 'cache'))
+    return settings(
+        path=str(tmp_path / 'text.txt'), cache_dir=str(tmp_path / 'cache'), splits=(0.8, 0.1, 0.1)
+    )
 
 
 def folders(data):

@@ -6,26 +6,10 @@ import subprocess
 import sys
 
 import pytest
-from ml_collections import ConfigDict
 
 from nlp_models.data import corpora
 from nlp_models.data.store import load_dataset
-
-
-def settings(**changes):
-    """The `data` group of a config."""
-    fields = {
-        'name': 'pydoc',
-        'path': '',
-        'splits': (0.8, 0.1, 0.1),
-        'text_feature': 'text',
-        'tfds_dir': '',
-        'cache_dir': '',
-        'tokenizer': 'bytes',
-        'vocab_size': 300,
-    }
-    return ConfigDict({**fields, **{key: changes[key] for key in changes}})
-
+from tests.data_config import settings
 
 STARTED_TOGETHER = """
 import sys, json, hashlib
