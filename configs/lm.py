@@ -127,7 +127,8 @@ def get_config(variant: str = 'gru') -> Any:
 def _shakespeare(family: str) -> Any:
     """NanoGPT's smallest setting: 12 windows of 64 characters, 2000 steps, 10 % to validate.
 
-    Give the text with --config.data.path=FILE, or have TFDS's tiny_shakespeare prepared.
+    Give the text with --config.data.path=FILE. Without it TFDS's tiny_shakespeare is read, which
+    has splits of its own.
     """
     config = get_config(family)
     config.batch_size, config.sequence_length, config.steps = 12, 64, 2000

@@ -4,8 +4,9 @@ python -m experiments.evaluate --workdir=runs/gru
 """
 
 import json
+from pathlib import Path
 
-from absl import flags
+from absl import flags, logging
 
 from experiments import command
 
@@ -15,19 +16,25 @@ _BEST = flags.DEFINE_boolean('best', True, 'The best checkpoint, not the newest.
 
 def main() -> None:
     """Evaluate."""
+    from nlp_models.data import store
     from nlp_models.training.evaluation import evaluate_all
     from nlp_models.training.trained import load_run
+    from nlp_models.training.workdir import check_same_text
 
     run = load_run(_WORKDIR.value, best=_BEST.value)
+    dataset = store.load_dataset(run.config.data)
+    check_same_text(Path(_WORKDIR.value), dataset)
     for split in ('validation', 'test'):
-        tokens = getattr(run.dataset, split)
+        tokens = getattr(dataset, split)
         scores = evaluate_all(
             run.model,
             run.params,
             tokens,
-            run.dataset.tokenizer.characters,
+            run.tokenizer.characters,
             length=run.config.sequence_length,
         )
+        if not scores:
+            logging.warning('The %s split is shorter than one window: not scored', split)
         for name, score in scores.items():
             print(json.dumps({'split': split, 'step': run.step, 'name': name, **score._asdict()}))
 

@@ -28,13 +28,13 @@ def main() -> None:
     tokens = generate(
         run.model,
         run.params,
-        run.dataset.tokenizer.encode(_PROMPT.value),
+        run.tokenizer.encode(_PROMPT.value),
         num_tokens=_TOKENS.value,
         key=jax.random.key(_SEED.value),
         temperature=_TEMPERATURE.value,
         top_k=_TOP_K.value,
     )
-    sys.stdout.write(_PROMPT.value + run.dataset.tokenizer.decode(tokens) + '\n')
+    sys.stdout.write(_PROMPT.value + run.tokenizer.decode(tokens) + '\n')
 
 
 if __name__ == '__main__':

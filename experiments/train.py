@@ -54,7 +54,8 @@ def main() -> None:
     print(
         f'step {result["step"]}: validation loss {result["valid_loss"]:.4f} nats a token, '
         f'{result["valid_bits_per_char"]:.4f} bits a character '
-        f'({result["parameters"]:,} parameters)'
+        f'({result["parameters"]:,} parameters; {result["train_seconds"]:.1f} s of training, '
+        f'{result["compile_seconds"]:.1f} s of compiling)'
     )
 
 

@@ -58,6 +58,16 @@ def build(model: Any, *, vocab_size: int, max_length: int) -> LanguageModel:
     Raises:
       InputError: for a value that is out of range or that no choice has.
     """
+    try:
+        return _build(model, vocab_size, max_length)
+    except (AttributeError, KeyError) as error:  # a ConfigDict's, for a field it does not have
+        raise InputError(
+            f'model.family is {model.family!r}, but the config was made for another family: '
+            f'start from --config=configs/lm.py:{model.family}'
+        ) from error
+
+
+def _build(model: Any, vocab_size: int, max_length: int) -> LanguageModel:
     match model.family:
         case 'ngram':
             require(model.order >= 1, 'model.order', model.order, 'must be at least 1')
@@ -72,14 +82,15 @@ def build(model: Any, *, vocab_size: int, max_length: int) -> LanguageModel:
 
 
 def _recurrent(model: Any) -> SequenceModel:
+    cell = CELLS[model.family](model)
     return make_stack(
-        CELLS[model.family](model),
+        cell,
         num_layers=model.num_layers,
         input_size=_embed_size(model),
         hidden_size=model.hidden_size,
         dropout_rate=model.dropout_rate,
         orthogonal=model.orthogonal,
-        forget_bias=model.get('forget_bias', 0.0),  # of cells that have such a gate
+        forget_bias=model.forget_bias if cell.forget_gate is not None else 0.0,
     )
 
 

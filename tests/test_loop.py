@@ -2,6 +2,7 @@
 
 import json
 import math
+import signal
 from typing import Any
 
 import jax
@@ -10,8 +11,10 @@ import numpy as np
 import pytest
 
 from configs import lm
+from nlp_models.data import store
 from nlp_models.errors import InputError, RunError
 from nlp_models.training import checkpoints, loop, optimizers
+from nlp_models.training.program import Program
 from nlp_models.training.trained import load_run
 from nlp_models.training.workdir import MAY_CHANGE, read_config, read_metrics
 from tests.commands import text_file
@@ -74,7 +77,7 @@ def test_a_run_learns_and_writes_down_what_it_did(text, tmp_path):
 def test_the_reported_losses_are_those_of_the_saved_parameters(text, tmp_path):
     result = loop.train(config(text, 'transformer'), str(tmp_path))
     run = load_run(str(tmp_path), best=False)
-    tokens, nats, count = run.dataset.validation, 0.0, 0
+    tokens, nats, count = store.load_dataset(run.config.data).validation, 0.0, 0
     for begin in range(0, len(tokens) - 1, 16):  # window by window, in float64
         window = np.asarray(tokens[begin : begin + 17], np.int32)
         state = run.model.start(run.params, 1)
@@ -178,6 +181,58 @@ def test_what_is_not_finite_is_never_saved(text, tmp_path, monkeypatch, checkpoi
     for step in saved:
         tree = checkpoints.load(tmp_path / 'checkpoints' / f'{step:08d}').tree
         assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(tree['params']))
+
+
+def test_stopped_while_evaluating_it_evaluates_on_going_on(text, tmp_path, monkeypatch):
+    loop.train(config(text), str(tmp_path / 'whole'))
+    evaluate, calls = Program.evaluate, []
+
+    def stopped(self, params, tokens, *, stride=None, stop=lambda: False):
+        calls.append(1)
+        if len(calls) == 2:  # the signal arrives while step 20 is evaluated
+            signal.raise_signal(signal.SIGTERM)
+        return evaluate(self, params, tokens, stride=stride, stop=stop)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Program, 'evaluate', stopped)
+        with pytest.raises(loop.Stopped) as ended:
+            loop.train(config(text), str(tmp_path / 'parts'))
+    assert ended.value.code == 143
+    saved = checkpoints.load_newest(tmp_path / 'parts' / 'checkpoints')
+    assert saved is not None
+    assert (saved.step, saved.info['logged']) == (20, False)
+    assert comparable(tmp_path / 'parts')[-1]['step'] == 15
+    loop.train(config(text), str(tmp_path / 'parts'))
+    assert comparable(tmp_path / 'parts') == comparable(tmp_path / 'whole')
+    assert arrays(tmp_path / 'parts') == arrays(tmp_path / 'whole')
+
+
+def test_steps_can_be_lowered_to_what_is_done_and_not_below(text, tmp_path):
+    def stop(step, *_):
+        if step == 8:
+            signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(loop.Stopped):
+        loop.train(config(text), str(tmp_path), progress=stop)
+    with pytest.raises(InputError, match='steps is 7: the run has done 8 already'):
+        loop.train(config(text, steps=7), str(tmp_path))
+    assert read_config(tmp_path).to_dict()['steps'] == 30
+    result = loop.train(config(text, steps=8), str(tmp_path))
+    assert (result['step'], math.isfinite(result['valid_loss'])) == (8, True)
+
+
+@pytest.mark.parametrize('family', ['gru', 'ngram'])
+def test_a_run_does_not_go_on_with_another_text(text, tmp_path, family):
+    mine = tmp_path / 'mine.txt'
+    mine.write_text(text.read_text())
+    loop.train(config(mine, family), str(tmp_path / 'run'))
+    mine.write_text(text.read_text().upper())
+    manifest = (tmp_path / 'run' / 'manifest.json').read_text()
+    with pytest.raises(InputError, match='another text: fingerprint'):
+        loop.train(config(mine, family), str(tmp_path / 'run'))
+    assert (tmp_path / 'run' / 'manifest.json').read_text() == manifest
+    mine.unlink()
+    assert load_run(str(tmp_path / 'run')).tokenizer.decode([104, 105]) == 'hi'
 
 
 def test_damaged_checkpoints_are_skipped_and_written_again(text, tmp_path):

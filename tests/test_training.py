@@ -88,7 +88,7 @@ def test_cross_entropy_is_minus_the_log_of_the_softmax():
     np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize('family', ['gru', 'transformer'])
+@pytest.mark.parametrize('family', ['rnn', 'lstm', 'gru', 'transformer'])
 @pytest.mark.parametrize('num_devices', [2, 4])
 def test_devices_agree_with_sgd(family, num_devices):
     model, config = small(family), optimizer_config(name='sgd', learning_rate=0.5)

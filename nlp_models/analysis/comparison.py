@@ -6,6 +6,7 @@ and measured lies in the folder, so a comparison that was stopped goes on where 
 """
 
 import copy
+import itertools
 import json
 import os
 import platform
@@ -26,19 +27,26 @@ from nlp_models.errors import InputError, RunError, require
 from nlp_models.training import checkpoints, loop, parallel
 from nlp_models.training.evaluation import evaluate_on_host
 from nlp_models.training.program import build_program, time_step
-from nlp_models.training.workdir import Workdir, make_manifest, read_metrics, write_json
+from nlp_models.training.workdir import Workdir, read_metrics, write_json
 
 REFERENCE = 'transformer'  # the family whose parameter count the others match
 TOLERANCE = 0.02
 
 
 def family_config(config: Any, family: str) -> Any:
-    """The training config of one family: the common `run` with the family's own groups."""
+    """The training config of one family: the common `run` with the family's own groups.
+
+    What is decided here and not by the user is added: the steps and intervals, and the hidden size
+    of all but the reference (see `match_parameters`).
+    """
     run = copy.deepcopy(config.run)
     own = config.families[family]
     with run.unlocked():
         run.model = copy.deepcopy(own.model)
         run.optimizer.update(own.optimizer)
+        run.update(steps=1, eval_every=1, log_every=50, checkpoint_every=1)
+        with run.model.unlocked():
+            run.model.hidden_size = run.model.get('hidden_size', 1)
     return run
 
 
@@ -95,7 +103,7 @@ def compare(
     """
     families = list(config.families)
     require(REFERENCE in families, 'families', families, f'must hold {REFERENCE}')
-    require(config.training_seconds > 0, 'training_seconds', config.training_seconds, 'must be > 0')
+    check(config)
     folder = Workdir(workdir, config)
     try:
         done = folder.path / 'results.json'
@@ -103,7 +111,7 @@ def compare(
             say(f'{done} is there already: use another workdir to compare anew')
             return json.loads(done.read_text())
         dataset = store.load_dataset(config.run.data)
-        folder.begin(make_manifest(seed=config.run.seed))
+        folder.begin(dataset, seed=config.run.seed)
         cache = Cache(folder.path / 'stages.json')
         stages = len(families) + 1
         say(f'[1/{stages}] n-grams of order {", ".join(map(str, config.ngram_orders))}')
@@ -130,10 +138,32 @@ def compare(
         folder.close()
 
 
-def available_memory() -> int:
-    """Bytes of memory that are free on this machine (or in all, where that is not told)."""
-    pages = 'SC_AVPHYS_PAGES' if 'SC_AVPHYS_PAGES' in os.sysconf_names else 'SC_PHYS_PAGES'
-    return os.sysconf(pages) * os.sysconf('SC_PAGE_SIZE')
+def check(config: Any) -> None:
+    """Check the fields that are the comparison's own.
+
+    Raises:
+      InputError: naming the first that is out of range.
+    """
+    for name in ('training_seconds', 'measuring_seconds', 'memory_fraction'):
+        require(config[name] > 0, name, config[name], 'must be above 0')
+    for name in ('evaluations', 'tokens_per_batch'):
+        require(config[name] >= 1, name, config[name], 'must be at least 1')
+    for name in ('lengths', 'ngram_orders'):
+        values = config[name]
+        rising = all(a < b for a, b in itertools.pairwise(values))
+        right = len(values) > 0 and values[0] >= 1 and rising
+        require(right, name, values, 'must be whole numbers from 1 upwards, ascending')
+
+
+def available_memory() -> float:
+    """Bytes that this machine can give without swapping (all it has, where that is not told)."""
+    try:
+        for line in Path('/proc/meminfo').read_text().splitlines():
+            if line.startswith('MemAvailable:'):
+                return 1024.0 * int(line.split()[1])
+    except OSError:
+        pass
+    return float(os.sysconf('SC_PHYS_PAGES') * os.sysconf('SC_PAGE_SIZE'))
 
 
 def match_parameters_of_reference(config: Any, dataset: Dataset) -> int:
@@ -241,22 +271,35 @@ class FamilyWork:
         planned = self._cache.get(f'{name}/plan', plan)
         run.steps = planned['steps']
         run.eval_every = -(-run.steps // self._config.evaluations)
-        run.log_every = run.checkpoint_every = run.eval_every
+        run.checkpoint_every = run.eval_every
         say(f'{run.steps} steps of {1000 * planned["step_seconds"]:.1f} ms')
-        result = loop.train(run, str(self._folder), program=program, progress=progress)
-        say(f'{result["valid_bits_per_char"]:.3f} bits a character; measuring speed')
+
+        def on_line(line):
+            if 'valid_bits_per_char' in line:
+                bits = line['valid_bits_per_char']
+                say(f'step {line["step"]} of {run.steps}: {bits:.3f} bits a character')
+
+        try:
+            result = loop.train(
+                run, str(self._folder), program=program, progress=progress, on_line=on_line
+            )
+        except RunError as error:  # one family that diverges does not end the others'
+            say(str(error))
+            result = {'valid_loss': None, 'valid_bits_per_char': None, 'train_seconds': None}
+        say('measuring speed')
         speed = self._cache.get(f'{name}/speed', self._measure)
         lines = read_metrics(self._folder / 'metrics.jsonl')
         tokens = run.batch_size * run.sequence_length
+        seconds = result['train_seconds']
         return {
-            'parameters': result['parameters'],
+            'parameters': program.parameters,
             'valid_loss': result['valid_loss'],
             'valid_bits_per_char': result['valid_bits_per_char'],
-            'train_seconds': result['train_seconds'],
+            'train_seconds': seconds,
             'compile_seconds': planned['compile_seconds'],
             'steps': run.steps,
-            'step_seconds': result['train_seconds'] / run.steps,
-            'tokens_per_second': tokens * run.steps / result['train_seconds'],
+            'step_seconds': seconds and seconds / run.steps,
+            'tokens_per_second': seconds and tokens * run.steps / seconds,
             'learning_rate': run.optimizer.learning_rate,
             'hidden_size': run.model.hidden_size,
             'curve': [
@@ -277,12 +320,12 @@ class FamilyWork:
         vocab_size = self._dataset.tokenizer.vocab_size
         model = models.build(run.model, vocab_size=vocab_size, max_length=max(config.lengths))
         saved = checkpoints.load_newest(self._folder / 'checkpoints')
-        if saved is None:
-            raise RunError(f'{self._folder} holds no checkpoint to measure')
-        params = jax.tree.map(jnp.asarray, saved.tree['params'])
-        fresh = jax.eval_shape(model.init, jax.random.key(0))
-        if jax.tree.map(jnp.shape, fresh) != jax.tree.map(jnp.shape, params):
-            params = model.init(jax.random.key(run.seed))  # learned positions: a longer table
+        params = model.init(jax.random.key(run.seed))
+        if saved is not None:
+            trained = jax.tree.map(jnp.asarray, saved.tree['params'])
+            # Learned positions have been trained for a shorter text than is measured.
+            fits = jax.tree.map(jnp.shape, trained) == jax.tree.map(jnp.shape, params)
+            params = trained if fits else params
         common = dict(
             lengths=config.lengths,
             vocab_size=vocab_size,

@@ -49,10 +49,12 @@ def training_throughput(
     """
     objective = language_modelling(model)
     rng = np.random.default_rng(seed)
+    # The same devices for every length: as many as the smallest batch can be shared out over.
+    devices = parallel.choose(0, max(1, tokens_per_batch // max(lengths)))
+    number = len(devices.devices)
     rows = []
     for length in lengths:
-        batch_size = max(1, tokens_per_batch // length)
-        devices = parallel.choose(0, batch_size)
+        batch_size = number * max(1, tokens_per_batch // (length * number))
         tokens = rng.integers(vocab_size, size=(batch_size, length + 1), dtype=np.int32)
         batch = devices.place_shards({'tokens': tokens})
         placed = devices.replicate(params)
@@ -60,7 +62,8 @@ def training_throughput(
             jax.grad(lambda p, b: objective(p, None, b, None)[0].loss), placed, batch
         )
         analysis = gradient.memory_analysis()  # pyright: ignore[reportFunctionMemberAccess]
-        if analysis is not None and analysis.temp_size_in_bytes > memory_limit:
+        # Told for one device; those of a CPU share one memory.
+        if analysis is not None and number * analysis.temp_size_in_bytes > memory_limit:
             logging.info(
                 'Length %d would take %d bytes: left out', length, analysis.temp_size_in_bytes
             )

@@ -21,6 +21,11 @@ def check(tokens: np.ndarray, length: int, split: str = 'split') -> None:
         )
 
 
+def _check_shares(batch_size: int, process_count: int) -> None:
+    divides = batch_size % process_count == 0
+    require(divides, 'batch_size', batch_size, f'must be shared out over {process_count} processes')
+
+
 def _random(seed: int, *words: int) -> np.random.Generator:
     """A generator that depends on its arguments alone, the same on every platform."""
     return np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, *words])))
@@ -91,6 +96,7 @@ def random_windows(
       InputError: where the text is shorter than one window.
     """
     check(tokens, length)
+    _check_shares(batch_size, process_count)
     share = batch_size // process_count
     rows = step * batch_size + process_index * share + np.arange(share)
     # One window fewer than would fit, so that every offset leaves room for all of them.
@@ -139,6 +145,7 @@ def streams(
             f'the text has {len(tokens)} tokens: {batch_size} streams of one window '
             f'each need {batch_size * length + 1}'
         )
+    _check_shares(batch_size, process_count)
     share = batch_size // process_count
     rows = process_index * share + np.arange(share)
     windows = size // length

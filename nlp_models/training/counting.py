@@ -14,7 +14,7 @@ from nlp_models.errors import require
 from nlp_models.training import checkpoints
 from nlp_models.training.evaluation import evaluate_on_host
 from nlp_models.training.program import build_model, check
-from nlp_models.training.workdir import MetricsFile, Workdir, describe_data, make_manifest
+from nlp_models.training.workdir import MetricsFile, Workdir, check_same_text
 
 
 def train_by_counting(
@@ -33,7 +33,8 @@ def train_by_counting(
     check(config)
     require(not config.carry_state, 'carry_state', True, 'has no meaning for counting')
     dataset = store.load_dataset(config.data)
-    model = build_model(config, dataset)
+    model = build_model(config, dataset.tokenizer)
+    check_same_text(folder.path, dataset)
     for split in ('train', 'validation'):
         batches.check(getattr(dataset, split), config.sequence_length, split)
     metrics = MetricsFile(folder.path)
@@ -48,11 +49,7 @@ def train_by_counting(
         params = restored.tree['params']
     seconds = time.perf_counter() - started
     parameters = ngram.num_parameters(params)
-    folder.begin(
-        make_manifest(
-            seed=config.seed, num_devices=1, parameters=parameters, data=describe_data(dataset)
-        )
-    )
+    folder.begin(dataset, seed=config.seed, num_devices=1, parameters=parameters)
     score = evaluate_on_host(
         model,
         params,

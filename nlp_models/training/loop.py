@@ -12,19 +12,13 @@ import jax
 import numpy as np
 from absl import logging
 
-from nlp_models.errors import RunError
+from nlp_models.errors import InputError, RunError
 from nlp_models.training import checkpoints
 from nlp_models.training.counting import train_by_counting
 from nlp_models.training.parallel import Pipeline
 from nlp_models.training.program import Program, build_program
 from nlp_models.training.step import TrainState
-from nlp_models.training.workdir import (
-    MetricsFile,
-    Workdir,
-    describe_data,
-    make_manifest,
-    read_metrics,
-)
+from nlp_models.training.workdir import MetricsFile, Workdir, read_metrics
 
 Progress = Callable[[int, int, dict[str, float]], None]
 
@@ -131,14 +125,15 @@ class _Run:
     def go(self) -> dict[str, Any]:
         program, config, folder = self.program, self.config, self.folder
         restored = checkpoints.load_newest(folder.checkpoints)
+        if restored is not None and restored.step > config.steps:
+            raise InputError(f'steps is {config.steps}: the run has done {restored.step} already')
         folder.begin(
-            make_manifest(
-                seed=config.seed,
-                num_devices=len(program.devices.devices),
-                parameters=program.parameters,
-                data=describe_data(program.dataset),
-            )
+            program.dataset,
+            seed=config.seed,
+            num_devices=len(program.devices.devices),
+            parameters=program.parameters,
         )
+        logging.info('Compiled the training step in %.1f s', program.compile_seconds)
         self.writer = checkpoints.Writer(folder.checkpoints, config.keep_checkpoints)
         state: Any = program.init()
         step, logged = 0, True
@@ -152,6 +147,9 @@ class _Run:
         lines = read_metrics(self.metrics.path)
         self.best = min((x['valid_loss'] for x in lines if 'valid_loss' in x), default=math.inf)
         self.line = lines[-1] if lines else {}
+        # Stopped at what has become the last step before it was evaluated there.
+        logged = logged and (step < config.steps or self.line.get('step') == step)
+        self.tell_compile_seconds = True
         self.train_seconds = self.line.get('train_seconds', 0.0)
         self.clock = time.perf_counter()
         self.clock_step = step
@@ -221,6 +219,9 @@ class _Run:
             'grad_norm': float(norm),
             'learning_rate': float(self.program.schedule(step - 1, config.steps)),
         }
+        if self.tell_compile_seconds:  # with the first line of this process
+            line['compile_seconds'] = self.program.compile_seconds
+            self.tell_compile_seconds = False
         if step > self.clock_step:
             line['step_seconds'] = elapsed / (step - self.clock_step)
             tokens = config.batch_size * config.sequence_length

@@ -12,6 +12,7 @@ import numpy as np
 from nlp_models import models, trees
 from nlp_models.data import batches, store
 from nlp_models.data.store import Dataset
+from nlp_models.data.tokenizers import Tokenizer
 from nlp_models.errors import require
 from nlp_models.training import optimizers, parallel
 from nlp_models.training.evaluation import Score, evaluate
@@ -120,15 +121,16 @@ def check(config: Any) -> None:
     }
     for name, minimum in least.items():
         require(config[name] >= minimum, name, config[name], f'must be at least {minimum}')
+    require(config.seed < 2**63, 'seed', config.seed, 'must be below 2**63')
     size, parts = config.batch_size, config.accumulate
     require(size % parts == 0, 'accumulate', parts, f'must divide batch_size, {size}')
 
 
-def build_model(config: Any, dataset: Dataset) -> LanguageModel:
-    """The model of a run: made for the data's vocabulary and the run's sequence length."""
+def build_model(config: Any, tokenizer: Tokenizer) -> LanguageModel:
+    """The model of a run: made for the tokenizer's vocabulary and the run's sequence length."""
     return models.build(
         config.model,
-        vocab_size=dataset.tokenizer.vocab_size,
+        vocab_size=tokenizer.vocab_size,
         max_length=config.sequence_length,
     )
 
@@ -151,7 +153,7 @@ def build_program(config: Any, dataset: Dataset | None = None) -> Program:
     schedule = optimizers.build_schedule(config.optimizer)
     devices = parallel.choose(config.num_devices, config.batch_size // config.accumulate)
     dataset = dataset or store.load_dataset(config.data)
-    model = build_model(config, dataset)
+    model = build_model(config, dataset.tokenizer)
     require(
         not config.carry_state or model.context is None,
         'carry_state',

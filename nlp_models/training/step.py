@@ -108,7 +108,8 @@ def make_train_step(
         return grads, (sums, jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:]), carry))
 
     def step(state: TrainState, batch: Any) -> tuple[TrainState, Sums]:
-        key = jax.random.fold_in(jax.random.key(seed), state.step)
+        # Not the seed's own key, whose children parameters are made from.
+        key = jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), 2**32 - 1), state.step)
         if axis_name is not None:
             key = jax.random.fold_in(key, lax.axis_index(axis_name))
         function = gradient if accumulate == 1 else accumulated

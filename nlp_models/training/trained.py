@@ -6,8 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from nlp_models.data import store
-from nlp_models.data.store import Dataset
+from nlp_models.data.tokenizers import Tokenizer, tokenizer_from_json
 from nlp_models.errors import InputError
 from nlp_models.training import checkpoints
 from nlp_models.training.program import build_model
@@ -20,14 +19,14 @@ class Trained(NamedTuple):
 
     Attributes:
       config: the run's config.
-      dataset: its text, tokenizer included.
+      tokenizer: its tokenizer.
       model: the language model.
       params: its parameters.
       step: of the checkpoint they are from.
     """
 
     config: Any
-    dataset: Dataset
+    tokenizer: Tokenizer
     model: LanguageModel
     params: Params
     step: int
@@ -53,7 +52,7 @@ def load_run(workdir: str, *, best: bool = True) -> Trained:
     checkpoint = load(folder / 'checkpoints')
     if checkpoint is None:
         raise InputError(f'workdir {workdir} holds no checkpoint yet')
-    dataset = store.load_dataset(config.data)
-    model = build_model(config, dataset)
+    tokenizer = tokenizer_from_json((folder / 'tokenizer.json').read_text())
+    model = build_model(config, tokenizer)
     params = jax.tree.map(jnp.asarray, checkpoint.tree['params'])
-    return Trained(config, dataset, model, params, checkpoint.step)
+    return Trained(config, tokenizer, model, params, checkpoint.step)

@@ -3,6 +3,7 @@
 It holds every number of the run; plots, tables and reports read it and nothing else.
 """
 
+import contextlib
 import fcntl
 import importlib.metadata
 import json
@@ -67,6 +68,9 @@ def read_config(folder: Path) -> ml_collections.ConfigDict:
     except (OSError, ValueError) as error:
         raise InputError(f'{path} cannot be read: {error}') from error
 
+    if not isinstance(raw, dict):
+        raise InputError(f'{path} is no config: it holds {type(raw).__name__}')
+
     def tuples(value):  # JSON has lists alone, configs tuples alone
         if isinstance(value, dict):
             return {key: tuples(entry) for key, entry in value.items()}
@@ -104,9 +108,9 @@ class Workdir:
         self.path = Path(path)
         self.checkpoints = self.path / 'checkpoints'
         self._config = json.loads(config.to_json())
-        existed = self.path.is_dir()
+        self._made = not self.path.is_dir()
         try:
-            if existed and not (self.path / 'config.json').exists():
+            if not self._made and not (self.path / 'config.json').exists():
                 other = sorted(p.name for p in self.path.iterdir() if not p.name.startswith('.'))
                 if other:
                     raise InputError(f'workdir {path} holds no run but other files: {other[0]}')
@@ -118,10 +122,11 @@ class Workdir:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             self._refuse_another_config()
         except BlockingIOError:
-            self._lock.close()
+            self._made = False  # it is the other's
+            self.close()
             raise InputError(f'workdir {path} is in use by another process') from None
         except InputError:
-            self._lock.close()
+            self.close()
             raise
 
     def _refuse_another_config(self) -> None:
@@ -140,13 +145,27 @@ class Workdir:
                 'use another workdir'
             )
 
-    def begin(self, manifest: dict[str, Any]) -> None:
-        """Write `config.json` and `manifest.json`: the run has been found possible."""
-        write_json(self.path / 'config.json', self._config)
-        write_json(self.path / 'manifest.json', manifest)
+    def begin(self, dataset: Dataset, **facts: Any) -> None:
+        """Write `config.json`, `manifest.json` and `tokenizer.json`: the run is possible.
+
+        Args:
+          dataset: the text of the run.
+          **facts: of the run, for the manifest.
+
+        Raises:
+          InputError: where the folder holds a run on another text.
+        """
+        check_same_text(self.path, dataset)
+        write_json(self.path / 'manifest.json', make_manifest(data=describe_data(dataset), **facts))
+        (self.path / 'tokenizer.json').write_text(dataset.tokenizer.to_json())
+        write_json(self.path / 'config.json', self._config)  # the last: now it is a run's folder
 
     def close(self) -> None:
-        """Give the folder free."""
+        """Give the folder free; one that was made for a run that could not begin is removed."""
+        if self._made and not (self.path / 'config.json').exists():
+            with contextlib.suppress(OSError):
+                (self.path / '.lock').unlink()
+                self.path.rmdir()
         self._lock.close()
 
 
@@ -210,6 +229,26 @@ def make_manifest(**facts: Any) -> dict[str, Any]:
         'git_commit': _git_commit(),
         **facts,
     }
+
+
+def check_same_text(folder: Path, dataset: Dataset) -> None:
+    """Refuse a text that is not the one the run in a folder was begun on.
+
+    Raises:
+      InputError: with both fingerprints.
+    """
+    path = folder / 'manifest.json'
+    if not (folder / 'config.json').exists() or not path.exists():
+        return
+    try:
+        before = json.loads(path.read_text())['data']['fingerprint']
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f'{path} cannot be read: {error}') from error
+    if before != dataset.fingerprint:
+        raise InputError(
+            f'workdir {folder} holds a run on another text: fingerprint {before[:12]}…, '
+            f'now {dataset.fingerprint[:12]}…'
+        )
 
 
 def describe_data(dataset: Dataset) -> dict[str, Any]:
