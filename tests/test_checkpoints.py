@@ -1,6 +1,7 @@
 """Checkpoints: whole or not there, checked bit by bit, the newest and the best."""
 
 import random
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -41,6 +42,14 @@ def test_what_is_read_is_what_was_saved(tmp_path):
     assert (read.step, read.info) == (5, {'valid_loss': 1.0, 'logged': True})
     same(read.tree, tree(5))
     assert checkpoints.load_newest(tmp_path / 'nothing') is None
+
+
+def test_a_folder_may_be_named_from_here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    save(Path('runs/c'), {3: 1.0})
+    read = checkpoints.load_newest(Path('runs/c'))
+    assert read is not None
+    same(read.tree, tree(3))
 
 
 def test_the_newest_are_kept_and_the_best(tmp_path):

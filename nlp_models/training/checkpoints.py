@@ -83,7 +83,7 @@ def load(path: Path) -> Checkpoint:
         if (path / 'files.json').read_text() != _sealed(_file_digests(path)):
             raise ValueError('a file is damaged or missing')
         info = json.loads((path / 'state.json').read_text())
-        tree = _orbax().restore(path / 'arrays')
+        tree = _orbax().restore((path / 'arrays').absolute())
     except OSError as error:
         raise ValueError(f'it cannot be read ({error})') from error
     tree = jax.tree.map(np.asarray, tree)
@@ -174,7 +174,7 @@ class Writer:
         final = _path(self._folder, step)
         partial = final.with_name(final.name + PARTIAL)
         partial.mkdir(parents=True)
-        _orbax().save(partial / 'arrays', tree)
+        _orbax().save((partial / 'arrays').absolute(), tree)  # it takes no other
         state = {'step': step, **info, 'arrays': trees.digests(tree)}
         (partial / 'state.json').write_text(json.dumps(state, sort_keys=True))
         (partial / 'files.json').write_text(_sealed(_file_digests(partial)))
