@@ -30,7 +30,7 @@ CELLS: dict[str, Callable[[Any], Cell]] = {
     'gru': lambda m: (
         Cell(cells.gru_reset_after, gates=3, reset_bias=True)
         if m.reset_after
-        else Cell(cells.gru, gates=3)
+        else Cell(cells.gru, gates=3, own_candidate=True)
     ),
 }
 

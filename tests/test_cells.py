@@ -74,7 +74,8 @@ def lstm_step(params, carry, x):
 def gru_step(params, h, x):
     z = sigmoid(gate(params, 0, h, x))
     r = sigmoid(gate(params, 1, h, x))
-    h_tilde = np.tanh(gate(params, 2, r * h, x))
+    u_h, b_h = params['U'][:, 2 * N :].T, params['b'][2 * N :]
+    h_tilde = np.tanh(params['W_h'].T @ (r * h) + u_h @ x + b_h)
     h = (1 - z) * h + z * h_tilde
     return h, h
 
@@ -136,10 +137,12 @@ def complex_step_gradient(function, arrays):
 def random_arrays(name: str) -> dict[str, Any]:
     cell, random = library_cell(name), np.random.default_rng(0)
     params = {
-        'W': random.normal(size=(N, cell.gates * N)) / 2,
+        'W': random.normal(size=(N, (cell.gates - cell.own_candidate) * N)) / 2,
         'U': random.normal(size=(D, cell.gates * N)) / 2,
         'b': random.normal(size=cell.gates * N) / 2,
     }
+    if cell.own_candidate:
+        params['W_h'] = random.normal(size=(N, N)) / 2
     if cell.reset_bias:
         params['b_r'] = random.normal(size=N)
     carries = tuple(random.normal(size=(B, N)) for _ in range(cell.carries))
@@ -452,8 +455,9 @@ def test_bidirectional_is_two_runs(name, ragged):
 @every_cell
 def test_recurrent_weights_start_orthogonal_gate_by_gate(name):
     cell, size = library_cell(name), 8
-    w = stack.init_cell(cell, jax.random.key(0), 5, size)['W']
-    blocks = np.split(np.asarray(w), cell.gates, axis=1)
+    params = stack.init_cell(cell, jax.random.key(0), 5, size)
+    w = np.concatenate([params[name] for name in ('W', 'W_h') if name in params], axis=1)
+    blocks = np.split(w, cell.gates, axis=1)
     for index, block in enumerate(blocks):
         np.testing.assert_allclose(block @ block.T, np.eye(size), atol=1e-5)
         assert all(np.abs(block - other).max() > 0.1 for other in blocks[:index])

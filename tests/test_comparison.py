@@ -19,17 +19,17 @@ from tests.commands import text_file
 
 def mgu(params, carry, x):
     """Minimal gated unit (Zhou et al. 2016): what a reader adds to cells.py."""
-    h, n = carry, carry.shape[-1]
-    u = inputs(params, x)
-    f = jax.nn.sigmoid(u[:, :n] + h @ params['W'][:, :n])
-    h_tilde = jnp.tanh(u[:, n:] + (f * h) @ params['W'][:, n:])
+    h = carry
+    u_f, u_h = jnp.split(inputs(params, x), 2, axis=-1)
+    f = jax.nn.sigmoid(u_f + h @ params['W'])
+    h_tilde = jnp.tanh(u_h + (f * h) @ params['W_h'])
     h = (1 - f) * h + f * h_tilde
     return h, h
 
 
 @pytest.fixture
 def config(tmp_path, monkeypatch) -> Any:
-    monkeypatch.setitem(models.CELLS, 'mgu', lambda model: Cell(mgu, gates=2))
+    monkeypatch.setitem(models.CELLS, 'mgu', lambda model: Cell(mgu, gates=2, own_candidate=True))
     config: Any = config_file.get_config()
     # The families the config file finds by itself, the reader's among them; two suffice here.
     assert set(config.families) >= {'rnn', 'lstm', 'gru', 'mgu', 'transformer'}

@@ -4,7 +4,9 @@ Every cell reads an input x_t `[B, D]` and a carry whose arrays are `[B, N]`, an
 
     W [N, G·N]   recurrent weights       U [D, G·N]   input weights       b [G·N]   biases
 
-with the G gates side by side in the order each docstring states. All cells use the weights in the
+with the G gates side by side in the order each docstring states. Where the last gate's recurrent
+product is not with h_{t−1} itself, its weights are a matrix of their own, `W_h` `[N, N]`, and `W`
+holds the others: a step then has nothing to cut out of a matrix. All cells use the weights in the
 form `h W + x U + b` (rows are examples), which is the tutorial's `W h + U x + b` transposed.
 """
 
@@ -26,9 +28,11 @@ class Cell(NamedTuple):
 
     Attributes:
       step: the cell function.
-      gates: G, how many N-wide blocks its `W`, `U` and `b` hold.
+      gates: G, how many N-wide blocks its `U` and `b` hold, and its `W` (one less where there is
+        a `W_h`).
       carries: how many `[B, N]` arrays it carries; with one, the carry is that array itself.
       forget_gate: which of the gates is a forget gate (its bias can start above zero), or None.
+      own_candidate: whether the last gate, the candidate, has its recurrent weights in `W_h`.
       reset_bias: whether there is a bias `b_r` `[N]` inside the reset (the reset-after GRU).
     """
 
@@ -36,6 +40,7 @@ class Cell(NamedTuple):
     gates: int
     carries: int = 1
     forget_gate: int | None = None
+    own_candidate: bool = False
     reset_bias: bool = False
 
 
@@ -116,7 +121,8 @@ def gru(params: dict, carry: Hidden, x: Input) -> tuple[Hidden, Hidden]:
     `gru_reset_after`.
 
     Args:
-      params: `W` `[N, 3N]`, `U` `[D, 3N]`, `b` `[3N]`: 3 (N·D + N² + N) numbers.
+      params: `W` `[N, 2N]` of z and r, `W_h` `[N, N]`, `U` `[D, 3N]`, `b` `[3N]`: 3 (N·D + N² + N)
+        numbers.
       carry: h_{t−1} `[B, N]`.
       x: x_t `[B, D]`.
 
@@ -124,10 +130,10 @@ def gru(params: dict, carry: Hidden, x: Input) -> tuple[Hidden, Hidden]:
       (h_t, h_t).
     """
     h = carry
-    split = 2 * h.shape[-1]  # where the gates end and the candidate begins
-    u = inputs(params, x)
-    z, r = jnp.split(sigmoid(u[:, :split] + h @ params['W'][:, :split]), 2, axis=-1)
-    h_tilde = jnp.tanh(u[:, split:] + (r * h) @ params['W'][:, split:])
+    u_z, u_r, u_h = jnp.split(inputs(params, x), 3, axis=-1)
+    w_z, w_r = jnp.split(h @ params['W'], 2, axis=-1)
+    z, r = sigmoid(u_z + w_z), sigmoid(u_r + w_r)
+    h_tilde = jnp.tanh(u_h + (r * h) @ params['W_h'])
     h = (1 - z) * h + z * h_tilde
     return h, h
 

@@ -35,7 +35,8 @@ def init_cell(
       forget_bias: where the forget gate's bias starts, for cells that have one.
 
     Returns:
-      `W` `[N, G·N]`, `U` `[D, G·N]`, `b` `[G·N]` and, where the cell has it, `b_r` `[N]`; float32.
+      `W` `[N, G·N]`, `U` `[D, G·N]`, `b` `[G·N]` and, where the cell has them, `W_h` `[N, N]` (then
+      `W` is one block narrower) and `b_r` `[N]`; float32.
     """
     key_w, key_u = jax.random.split(key)
     normal = initializers.variance_scaling(1.0, 'fan_in', 'normal')
@@ -44,11 +45,14 @@ def init_cell(
     b = jnp.zeros((cell.gates, hidden_size))
     if cell.forget_gate is not None:
         b = b.at[cell.forget_gate].set(forget_bias)
+    blocks = [recurrent(k, (hidden_size,) * 2) for k in gate_keys]
     params = {
-        'W': jnp.concatenate([recurrent(k, (hidden_size,) * 2) for k in gate_keys], axis=1),
+        'W': jnp.concatenate(blocks[: cell.gates - cell.own_candidate], axis=1),
         'U': normal(key_u, (input_size, cell.gates * hidden_size)),
         'b': b.reshape(-1),
     }
+    if cell.own_candidate:
+        params['W_h'] = blocks[-1]
     if cell.reset_bias:
         params['b_r'] = jnp.zeros(hidden_size)
     return params
