@@ -130,9 +130,8 @@ def gru(params: dict, carry: Hidden, x: Input) -> tuple[Hidden, Hidden]:
       (h_t, h_t).
     """
     h = carry
-    u_z, u_r, u_h = jnp.split(inputs(params, x), 3, axis=-1)
-    w_z, w_r = jnp.split(h @ params['W'], 2, axis=-1)
-    z, r = sigmoid(u_z + w_z), sigmoid(u_r + w_r)
+    u_zr, u_h = jnp.split(inputs(params, x), [2 * h.shape[-1]], axis=-1)
+    z, r = jnp.split(sigmoid(u_zr + h @ params['W']), 2, axis=-1)
     h_tilde = jnp.tanh(u_h + (r * h) @ params['W_h'])
     h = (1 - z) * h + z * h_tilde
     return h, h
