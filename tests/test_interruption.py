@@ -38,36 +38,55 @@ def whole(tmp_path_factory):
     return flags, outcome(folder / 'run'), (first_log, time.perf_counter() - started)
 
 
-def kill_and_finish(whole, workdir, moment):
-    """Kill a run after some seconds, start it again, and compare; returns what was seen of it."""
+def kill_and_finish(whole, workdir, *, seconds=0.0, step=0):
+    """Kill a run, start it again, and compare; returns what was seen of it.
+
+    Args:
+      whole: the fixture.
+      workdir: of the run.
+      seconds: how long to wait from the start, or from when the step was seen.
+      step: wait until this step has been logged; 0: do not.
+    """
     flags, expected, _ = whole
     process = start('train', *flags, f'--workdir={workdir}')
-    time.sleep(moment)
+    while step and process.poll() is None:
+        lines = read_metrics(workdir / 'metrics.jsonl')
+        if lines and lines[-1]['step'] >= step:
+            break
+        time.sleep(0.002)
+    time.sleep(seconds)
     process.send_signal(signal.SIGKILL)
     process.communicate(timeout=60)
     lines = read_metrics(workdir / 'metrics.jsonl')
-    at = lines[-1]['step'] if lines else 0
-    saved = checkpoints.steps(workdir / 'checkpoints')
+    seen = {
+        'logged': lines[-1]['step'] if lines else 0,
+        'checkpoints': checkpoints.steps(workdir / 'checkpoints'),
+        'saving': len(list((workdir / 'checkpoints').glob(f'*{checkpoints.PARTIAL}'))),
+        'finished': process.returncode == 0,
+    }
     status, _, err = run('train', *flags, f'--workdir={workdir}')
     assert status == 0, err
     assert outcome(workdir) == expected
-    return {'killed_after': round(moment, 2), 'logged': at, 'checkpoints': saved}
+    return seen
 
 
 def test_a_killed_run_ends_bit_identical(whole, tmp_path):
-    first_log, end = whole[2]
-    for index, share in enumerate((-0.2, 0.3, 0.6)):  # compiling; and twice in the loop
-        moment = first_log + share * (end - first_log)
-        kill_and_finish(whole, tmp_path / str(index), moment)
+    first_log, _ = whole[2]
+    kill_and_finish(whole, tmp_path / 'starting', seconds=0.8 * first_log)
+    seen = kill_and_finish(whole, tmp_path / 'running', step=300)
+    assert 300 <= seen['logged'] < 600
 
 
 @pytest.mark.slow
 def test_twenty_killed_runs_end_bit_identical(whole, tmp_path):
     rng = random.Random(0)
-    first_log, end = whole[2]
+    first_log, _ = whole[2]
     for index in range(20):
-        moment = rng.uniform(0.5 * first_log, end)
-        print(kill_and_finish(whole, tmp_path / str(index), moment), flush=True)
+        if index % 5 == 0:  # importing, reading data, compiling
+            moment = {'seconds': rng.uniform(0.3, 1.0) * first_log}
+        else:  # in a step, an evaluation or a save, whatever is under way then
+            moment = {'step': rng.randrange(10, 590), 'seconds': rng.uniform(0, 0.05)}
+        print(moment, kill_and_finish(whole, tmp_path / str(index), **moment), flush=True)
 
 
 def test_sigterm_saves_says_so_and_exits_143(whole, tmp_path):
