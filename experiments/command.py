@@ -2,6 +2,7 @@
 
 import os
 import re
+import signal
 import sys
 from collections.abc import Callable
 
@@ -53,6 +54,12 @@ def run(main: Callable[[], None]) -> None:
         except KeyboardInterrupt:
             fail('interrupted; the same command goes on from what is saved', 130)
 
+    def stop(number: int, _: object) -> None:
+        print(f'{name}: SIGTERM: ended; the same command goes on', file=sys.stderr, flush=True)
+        sys.stdout.flush()
+        os._exit(128 + number)  # an exception out of a half-done import can crash the interpreter
+
+    signal.signal(signal.SIGTERM, stop)  # until the training loop handles it, and after
     app.run(guarded, flags_parser=parse)
 
 

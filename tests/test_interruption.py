@@ -89,6 +89,16 @@ def test_twenty_killed_runs_end_bit_identical(whole, tmp_path):
         print(moment, kill_and_finish(whole, tmp_path / str(index), **moment), flush=True)
 
 
+def test_sigterm_before_anything_is_begun_is_one_line_too(tmp_path):
+    process = start('train', *small(tmp_path), f'--workdir={tmp_path / "run"}')
+    time.sleep(2.0)  # reading the config, importing
+    process.send_signal(signal.SIGTERM)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 143, err
+    assert len([line for line in err.splitlines() if 'SIGTERM' in line]) == 1
+    assert 'Traceback' not in err
+
+
 def test_sigterm_saves_says_so_and_exits_143(whole, tmp_path):
     flags, expected, _ = whole
     process = start('train', *flags, f'--workdir={tmp_path / "run"}')
