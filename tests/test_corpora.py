@@ -1,6 +1,5 @@
 """Corpora of files: exactly their text, in three splits, or a line that says why not."""
 
-import contextlib
 import os
 from pathlib import Path
 
@@ -9,7 +8,7 @@ import pytest
 from nlp_models.data import text_files
 from nlp_models.data.corpora import SPLITS, cache_folder, open_corpus
 from nlp_models.errors import InputError
-from tests.data_config import settings
+from tests.data_config import ordinary_user, settings
 
 
 def texts_of(corpus):
@@ -113,19 +112,6 @@ def test_wrong_paths_are_told(tmp_path):
         open_corpus(settings(path=str(tmp_path / 'pipe')))
     with pytest.raises(InputError, match="name='' and path=''"):
         open_corpus(settings(name=''))
-
-
-@contextlib.contextmanager
-def ordinary_user():
-    """Takes the superuser's right to read everything away."""
-    if os.geteuid() != 0:
-        yield
-        return
-    os.seteuid(65534)
-    try:
-        yield
-    finally:
-        os.seteuid(0)
 
 
 def test_an_unreadable_file_is_told(tmp_path):

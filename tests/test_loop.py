@@ -207,18 +207,21 @@ def test_stopped_while_evaluating_it_evaluates_on_going_on(text, tmp_path, monke
     assert arrays(tmp_path / 'parts') == arrays(tmp_path / 'whole')
 
 
-def test_steps_can_be_lowered_to_what_is_done_and_not_below(text, tmp_path):
+@pytest.mark.parametrize('stopped_at', [8, 15])  # in between, and where a line was logged
+def test_steps_can_be_lowered_to_what_is_done_and_not_below(text, tmp_path, stopped_at):
     def stop(step, *_):
-        if step == 8:
+        if step == stopped_at:
             signal.raise_signal(signal.SIGINT)
 
     with pytest.raises(loop.Stopped):
         loop.train(config(text), str(tmp_path), progress=stop)
-    with pytest.raises(InputError, match='steps is 7: the run has done 8 already'):
+    with pytest.raises(InputError, match=f'steps is 7: the run has done {stopped_at} already'):
         loop.train(config(text, steps=7), str(tmp_path))
     assert read_config(tmp_path).to_dict()['steps'] == 30
-    result = loop.train(config(text, steps=8), str(tmp_path))
-    assert (result['step'], math.isfinite(result['valid_loss'])) == (8, True)
+    result = loop.train(config(text, steps=stopped_at), str(tmp_path))
+    assert (result['step'], math.isfinite(result['valid_loss'])) == (stopped_at, True)
+    steps = [line['step'] for line in read_metrics(tmp_path / 'metrics.jsonl')]
+    assert steps == sorted({s for s in range(5, stopped_at + 1, 5)} | {stopped_at})
 
 
 @pytest.mark.parametrize('family', ['gru', 'ngram'])

@@ -1,9 +1,7 @@
 """The token store: what lies on disk is the text, whoever wrote it and whatever went wrong."""
 
-import contextlib
 import hashlib
 import json
-import os
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +10,7 @@ import pytest
 from nlp_models.data import corpora, store
 from nlp_models.data.store import load_dataset
 from nlp_models.errors import InputError
-from tests.data_config import settings
+from tests.data_config import ordinary_user, settings
 
 TEXT = ''.join(f'line {i}: the quick brown fox, é汉👩\n' for i in range(400))
 
@@ -209,19 +207,6 @@ def test_mistakes_are_told(data, tmp_path):
     data.splits = (0.5, 0.25, 0.25)
     with pytest.raises(InputError, match='training split'):
         load_dataset(data)
-
-
-@contextlib.contextmanager
-def ordinary_user():
-    """Takes the superuser's right to write everywhere away."""
-    if os.geteuid() != 0:
-        yield
-        return
-    os.seteuid(65534)
-    try:
-        yield
-    finally:
-        os.seteuid(0)
 
 
 def test_a_cache_that_may_not_be_written_is_told_and_may_be_read(data, tmp_path):

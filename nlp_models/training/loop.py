@@ -143,12 +143,14 @@ class _Run:
             step, logged = restored.step, restored.info['logged']
             self.writer.delete_after(step)
             logging.info('Going on from %s', restored.path)
+        if step > 0 and step == config.steps:
+            # Stopped at what has become the last step, which may only have been logged there.
+            measured = (x for x in read_metrics(self.metrics.path) if x['step'] == step)
+            logged = logged and any('valid_loss' in x for x in measured)
         self.metrics.cut(step if logged else step - 1)
         lines = read_metrics(self.metrics.path)
         self.best = min((x['valid_loss'] for x in lines if 'valid_loss' in x), default=math.inf)
         self.line = lines[-1] if lines else {}
-        # Stopped at what has become the last step before it was evaluated there.
-        logged = logged and (step < config.steps or self.line.get('step') == step)
         self.tell_compile_seconds = True
         self.train_seconds = self.line.get('train_seconds', 0.0)
         self.clock = time.perf_counter()
