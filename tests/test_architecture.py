@@ -20,6 +20,7 @@ LIBRARY = ROOT / 'nlp_models'
 
 # From top to bottom: a module imports from its own line's package or from lines below.
 LAYERS = (
+    {'benchmark'},
     {'analysis'},
     {'training'},
     {'generation'},
@@ -28,7 +29,7 @@ LAYERS = (
     {'recurrent'},
     {'attention'},
     {'data'},
-    {'costs', 'timing'},
+    {'costs', 'timing', 'platforms'},
     {'trees'},
     {'types'},
     {'errors'},

@@ -34,6 +34,8 @@ class Cell(NamedTuple):
       forget_gate: which of the gates is a forget gate (its bias can start above zero), or None.
       own_candidate: whether the last gate, the candidate, has its recurrent weights in `W_h`.
       reset_bias: whether there is a bias `b_r` `[N]` inside the reset (the reset-after GRU).
+      adjoint: the hand-derived backward step (`recurrent/adjoints.py`), or None: then the scan is
+        differentiated by JAX.
     """
 
     step: Callable[..., tuple[Carry, jax.Array]]
@@ -42,6 +44,7 @@ class Cell(NamedTuple):
     forget_gate: int | None = None
     own_candidate: bool = False
     reset_bias: bool = False
+    adjoint: Any = None
 
 
 def inputs(params: dict, x: Float[Array, '*rows D']) -> Float[Array, '*rows GN']:
