@@ -1,8 +1,8 @@
 """Language models on real text: `get_config(variant)`.
 
-Variants: `ngram`, `transformer` and every recurrent cell (`rnn`, `lstm`, `gru`) on the embedded
-corpus `pydoc`; `shakespeare_*` below. A variant's `model` group has the fields its family reads
-and no others.
+Variants: `ngram`, `transformer` and every recurrent cell (`rnn`, `lstm`, `gru`, `mingru`,
+`minlstm`, `linear`) on the embedded corpus `pydoc`; `shakespeare_*` below. A variant's `model`
+group has the fields its family reads and no others.
 
     python -m experiments.train --config=configs/lm.py:gru --workdir=runs/gru
 """
@@ -13,6 +13,8 @@ from ml_collections import ConfigDict
 
 from nlp_models.errors import InputError
 from nlp_models.models import CELLS
+
+LINEAR = ('mingru', 'minlstm', 'linear')  # the cells that are linear in their carry, without a W
 
 
 def base() -> Any:
@@ -87,6 +89,8 @@ def _model(family: str) -> dict:
             init_std=0.02,  # of the initial weights; 0: 1/√(fan in)
             head_bias=False,
             embed_std=0.02,
+            attention='auto',  # plain, chunked, cudnn, pallas_tpu; auto: by device and length
+            window=0,  # tokens a token sees with itself; 0: all before it
             remat=False,  # recompute the blocks in the backward pass, to save memory
             scan_layers=False,  # compile one block instead of num_layers
         )
@@ -94,15 +98,27 @@ def _model(family: str) -> dict:
         'rnn': dict(activation='tanh'),  # σ: tanh or sigmoid
         'lstm': dict(forget_bias=1.0),  # where the forget gate's bias starts
         'gru': dict(reset_after=False),  # reset after the product (cuDNN's, torch's), not before
+        'minlstm': dict(forget_bias=1.0),
     }.get(family, {})
-    return dict(
-        _neural(),
-        family=family,
-        hidden_size=256,
-        embed_size=0,  # D; 0: hidden_size
-        orthogonal=True,  # W starts orthogonal
+    if family in LINEAR:
+        # Their gates see x_t alone: one layer by itself remembers little of what it has read.
+        extra.update(residual=True, num_layers=2)
+    else:
+        extra.update(orthogonal=True)  # W starts orthogonal
+    return {
+        **_neural(),
+        **dict(
+            family=family,
+            hidden_size=256,
+            embed_size=0,  # D; 0: hidden_size
+            residual=False,  # x ← x + Cell(LN(x)), then a feed-forward layer so; not bare layers
+            evaluation='auto',  # sequential, associative (linear cells), newton, quasi_newton or
+            #   cudnn (lstm); auto: by cell and device. All compute the same function
+            backward='custom',  # or autodiff, which forward-mode differentiation needs; of
+            #   sequential and associative evaluation
+        ),
         **extra,
-    )
+    }
 
 
 def get_config(variant: str = 'gru') -> Any:
@@ -173,10 +189,34 @@ def _shakespeare_recurrent(family: str, hidden_size: int, learning_rate: float) 
     return config
 
 
+def _shakespeare_gpu(family: str = 'transformer') -> Any:
+    """NanoGPT's own choices for a GPU: 64 windows of 256 characters, 5000 steps, dropout 0.2.
+
+    The transformer has 6 layers of 6 heads, 384 wide; the minimal cells have 3 layers of that width
+    and the same choices otherwise. Published, in nats a character: nanoGPT 1.4697 on one A100,
+    minGRU 1.548 and minLSTM 1.555 (Feng et al. 2024).
+    """
+    if family == 'transformer':
+        config = _shakespeare_nanogpt()
+        config.model.update(num_layers=6, num_heads=6)
+    else:
+        config = _shakespeare(family)
+        config.model.num_layers = 3
+    config.model.update(hidden_size=384, dropout_rate=0.2)
+    config.batch_size, config.sequence_length, config.steps = 64, 256, 5000
+    config.optimizer.update(
+        learning_rate=1e-3, final_learning_rate_ratio=0.1, warmup_steps=100, b2=0.99
+    )
+    return config
+
+
 _SHAKESPEARE = {
     'shakespeare_nanogpt': _shakespeare_nanogpt,
     'shakespeare_cpu': _shakespeare_cpu,
     'shakespeare_rnn': lambda: _shakespeare_recurrent('rnn', 800, 2e-3),
     'shakespeare_lstm': lambda: _shakespeare_recurrent('lstm', 379, 8e-3),
     'shakespeare_gru': lambda: _shakespeare_recurrent('gru', 445, 4e-3),
+    'shakespeare_gpu': _shakespeare_gpu,
+    'shakespeare_mingru': lambda: _shakespeare_gpu('mingru'),
+    'shakespeare_minlstm': lambda: _shakespeare_gpu('minlstm'),
 }

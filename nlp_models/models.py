@@ -12,11 +12,14 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from nlp_models import ngram
+from nlp_models.attention.attend import IMPLEMENTATIONS
 from nlp_models.attention.blocks import ACTIVATIONS, BlockConfig
 from nlp_models.attention.decoder import POSITIONS, make_decoder
 from nlp_models.errors import InputError, require
-from nlp_models.recurrent import cells
+from nlp_models.recurrent import adjoints, cells, diagonals, linear
 from nlp_models.recurrent.cells import Cell
+from nlp_models.recurrent.evaluation import make_evaluation
+from nlp_models.recurrent.residual import make_residual_stack
 from nlp_models.recurrent.stack import make_stack
 from nlp_models.types import Key, LanguageModel, Params, SequenceModel, State
 
@@ -25,14 +28,47 @@ DTYPES = {'float32': jnp.float32, 'bfloat16': jnp.bfloat16}
 
 # Family to cell, given the config's `model` group.
 CELLS: dict[str, Callable[[Any], Cell]] = {
-    'rnn': lambda m: Cell(partial(cells.rnn, activation=_choose(m, 'activation')), gates=1),
-    'lstm': lambda m: Cell(cells.lstm, gates=4, carries=2, forget_gate=0),
-    'gru': lambda m: (
-        Cell(cells.gru_reset_after, gates=3, reset_bias=True)
-        if m.reset_after
-        else Cell(cells.gru, gates=3, own_candidate=True)
+    'rnn': lambda m: Cell(
+        partial(cells.rnn, activation=_choose(m, 'activation')),
+        gates=1,
+        adjoint=adjoints.RNN[m.activation],
+        diagonal=partial(diagonals.rnn, activation=_choose(m, 'activation')),
     ),
+    'lstm': lambda m: Cell(
+        cells.lstm,
+        gates=4,
+        carries=2,
+        forget_gate=0,
+        adjoint=adjoints.LSTM,
+        diagonal=diagonals.lstm,
+    ),
+    'gru': lambda m: _gru_reset_after() if m.reset_after else _gru(),
+    'mingru': lambda m: Cell(linear.mingru, gates=2, terms=linear.mingru_terms, log_space=True),
+    'minlstm': lambda m: Cell(
+        linear.minlstm, gates=3, forget_gate=0, terms=linear.minlstm_terms, log_space=True
+    ),
+    'linear': lambda m: Cell(linear.linear, gates=1, terms=linear.linear_terms, decay=True),
 }
+
+
+def _gru() -> Cell:
+    return Cell(
+        cells.gru,
+        gates=3,
+        own_candidate=True,
+        adjoint=adjoints.GRU,
+        diagonal=diagonals.gru,
+    )
+
+
+def _gru_reset_after() -> Cell:
+    return Cell(
+        cells.gru_reset_after,
+        gates=3,
+        reset_bias=True,
+        adjoint=adjoints.GRU_RESET_AFTER,
+        diagonal=diagonals.gru_reset_after,
+    )
 
 
 def _choose(model: Any, field: str, choices: dict | None = None) -> Any:
@@ -83,15 +119,24 @@ def _build(model: Any, vocab_size: int, max_length: int) -> LanguageModel:
 
 def _recurrent(model: Any) -> SequenceModel:
     cell = CELLS[model.family](model)
-    return make_stack(
-        cell,
+    size, embed_size = model.hidden_size, _embed_size(model)
+    common = dict(
         num_layers=model.num_layers,
-        input_size=_embed_size(model),
-        hidden_size=model.hidden_size,
+        hidden_size=size,
         dropout_rate=model.dropout_rate,
-        orthogonal=model.orthogonal,
-        forget_bias=model.forget_bias if cell.forget_gate is not None else 0.0,
+        orthogonal=cell.terms is None and model.orthogonal,
+        forget_bias=0.0 if cell.forget_gate is None else model.forget_bias,
+        evaluate=make_evaluation(cell, model.evaluation, model.backward),
     )
+    if not model.residual:
+        return make_stack(cell, input_size=embed_size, **common)
+    require(
+        embed_size == size,
+        'model.embed_size',
+        embed_size,
+        f'must equal hidden_size, {size}, or be 0, where layers are residual',
+    )
+    return make_residual_stack(cell, **common)
 
 
 def _transformer(model: Any, max_length: int) -> SequenceModel:
@@ -126,6 +171,13 @@ def _transformer(model: Any, max_length: int) -> SequenceModel:
         'must be at least 1, or 0 for 4 × hidden_size',
     )
     require(model.init_std >= 0, 'model.init_std', model.init_std, 'must be at least 0')
+    require(
+        model.attention in ('auto', *IMPLEMENTATIONS),
+        'model.attention',
+        model.attention,
+        f'must be one of {", ".join(("auto", *IMPLEMENTATIONS))}',
+    )
+    require(model.window >= 0, 'model.window', model.window, 'must be at least 1, or 0 for none')
     config = BlockConfig(
         width=width,
         num_heads=heads,
@@ -137,6 +189,8 @@ def _transformer(model: Any, max_length: int) -> SequenceModel:
         rotary=rotary,
         dropout_rate=model.dropout_rate,
         init_std=model.init_std,
+        attention=model.attention,
+        window=model.window,
         dtype=_choose(model, 'dtype', DTYPES),
     )
     return make_decoder(

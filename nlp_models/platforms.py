@@ -17,13 +17,19 @@ class Choices(NamedTuple):
 
     Attributes:
       platform: its name.
+      scan_chunk_bytes: what the gates of the steps that a recurrence's own backward pass takes at a
+        time may come to, for 8 to 32 steps; 0 takes all T at a time.
+      scan_block_bytes: recurrent weights of at least this size are multiplied by in blocks of N
+        columns; 0 never.
     """
 
     platform: str
+    scan_chunk_bytes: int = 0
+    scan_block_bytes: int = 0
 
 
 TABLE = {
-    'cpu': Choices('cpu'),
+    'cpu': Choices('cpu', scan_chunk_bytes=2**20, scan_block_bytes=2**20),
     'gpu': Choices('gpu'),
     'tpu': Choices('tpu'),
 }

@@ -7,11 +7,11 @@ from typing import Any, cast
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Float, Int
 
 from nlp_models.attention import cache as kv
-from nlp_models.attention.dot_product import dot_product_attention
-from nlp_models.attention.masks import causal_mask
+from nlp_models.attention.attend import attend
+from nlp_models.attention.masks import Mask
 from nlp_models.attention.positions import rotary
 
 ACTIVATIONS = {'gelu': nn.gelu, 'relu': nn.relu}
@@ -33,6 +33,8 @@ class BlockConfig:
       rotary: whether queries and keys are rotated by their positions.
       dropout_rate: of what each half adds to the residual.
       init_std: standard deviation of the initial weights; 0 for 1/√(fan in).
+      attention: which implementation (`attend.IMPLEMENTATIONS`), or 'auto'.
+      window: how many tokens a token sees with itself; 0 for all before it.
       dtype: compute dtype; parameters are float32.
     """
 
@@ -46,6 +48,8 @@ class BlockConfig:
     rotary: bool = False
     dropout_rate: float = 0.0
     init_std: float = 0.02
+    attention: str = 'auto'
+    window: int = 0
     dtype: Any = jnp.float32
 
 
@@ -89,13 +93,11 @@ class SelfAttention(nn.Module):
         q, k, v = jnp.split(qkv.reshape(*x.shape[:2], 3 * c.num_heads, -1), 3, axis=2)
         if c.rotary:
             q, k = rotary(q, positions), rotary(k, positions)
-        if cache is None:
-            mask: Bool[Array, '...'] = causal_mask(positions, positions)
-        else:
+        mask = Mask(causal=True, window=c.window, start=None if cache is None else cache.length)
+        if cache is not None:
             cache = kv.append(cache, k, v, lengths)
             k, v = cache.k.astype(q.dtype), cache.v.astype(q.dtype)
-            mask = causal_mask(positions, jnp.arange(k.shape[1])[None])
-        y = dot_product_attention(q, k, v, mask)
+        y = attend(q, k, v, mask, implementation=c.attention)
         return dense(c, c.width, 'out', residual=True)(y.reshape(x.shape)), cache
 
 

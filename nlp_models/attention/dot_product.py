@@ -1,36 +1,43 @@
-"""Scaled dot-product attention."""
+"""Scaled dot-product attention, as the equation says it."""
 
 import math
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Float
+
+from nlp_models.attention.masks import Mask
 
 
 def dot_product_attention(
     q: Float[Array, 'B T H K'],
     k: Float[Array, 'B S H K'],
     v: Float[Array, 'B S H K'],
-    mask: Bool[Array, '#B #H #T S'] | None = None,
+    mask: Mask = Mask(),  # noqa: B008 (frozen)
 ) -> Float[Array, 'B T H K']:
     """Attention(Q, K, V) = softmax(Q Kᵀ / √d_k) V, for each head.
 
-    Vaswani et al. 2017, equation 1; the tutorial's section 5.
+    Vaswani et al. 2017, equation 1; the tutorial's section 5. It holds all weights, `[B, H, T, S]`,
+    at once, for the backward pass too.
 
     Args:
       q: queries `[B, T, H, K]`.
       k: keys `[B, S, H, K]`.
       v: values `[B, S, H, K]`.
-      mask: true where a query may look at a key, broadcast to `[B, H, T, S]`. Each query must be
-        allowed at least one key.
+      mask: which keys a query may look at.
 
     Returns:
       `[B, T, H, K]` in q's dtype; the softmax is taken in float32. What the mask forbids has a
-      weight of exactly zero, so it cannot change a single bit of the result.
+      weight of exactly zero, so it cannot change a single bit of the result. A query that may look
+      at no key gets zeros.
     """
+    steps, size = q.shape[1], k.shape[1]
+    allowed = mask.dense(steps, size)  # [B, 1, T, S]
     scores = jnp.einsum('BTHK,BSHK->BHTS', q, k, preferred_element_type=jnp.float32)
     scores = scores / math.sqrt(q.shape[-1])
-    if mask is not None:
-        scores = jnp.where(mask, scores, jnp.finfo(scores.dtype).min)
+    if allowed is not None:
+        scores = jnp.where(allowed, scores, jnp.finfo(scores.dtype).min)
     weights = jax.nn.softmax(scores, axis=-1).astype(v.dtype)
-    return jnp.einsum('BHTS,BSHK->BTHK', weights, v)
+    y = jnp.einsum('BHTS,BSHK->BTHK', weights, v)
+    sees = mask.sees(steps, size)
+    return y if sees is None else jnp.where(sees[:, :, None, None], y, 0)

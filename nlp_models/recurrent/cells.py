@@ -8,6 +8,8 @@ with the G gates side by side in the order each docstring states. Where the last
 product is not with h_{t−1} itself, its weights are a matrix of their own, `W_h` `[N, N]`, and `W`
 holds the others: a step then has nothing to cut out of a matrix. All cells use the weights in the
 form `h W + x U + b` (rows are examples), which is the tutorial's `W h + U x + b` transposed.
+
+`linear` has the cells whose carry changes by h_t = a_t ⊙ h_{t−1} + b_t.
 """
 
 from collections.abc import Callable
@@ -36,6 +38,13 @@ class Cell(NamedTuple):
       reset_bias: whether there is a bias `b_r` `[N]` inside the reset (the reset-after GRU).
       adjoint: the hand-derived backward step (`recurrent/adjoints.py`), or None: then the scan is
         differentiated by JAX.
+      terms: for a cell that is linear in its carry, `(params, u) -> (a, b)` with u the input's
+        share of the gates `[…, G·N]` and a, b of h_t = a_t ⊙ h_{t−1} + b_t `[…, N]`; such a cell
+        has no `W`. None for the others.
+      log_space: whether `terms` gives log a and log b (then b is never negative).
+      decay: whether there is a decay `nu` `[N]` (the linear recurrence).
+      diagonal: `(params, carry, u) -> diagonals`, those of ∂(new carry)/∂carry in the carry's
+        form (`recurrent/diagonals.py`), or None: then they are found column by column.
     """
 
     step: Callable[..., tuple[Carry, jax.Array]]
@@ -45,6 +54,15 @@ class Cell(NamedTuple):
     own_candidate: bool = False
     reset_bias: bool = False
     adjoint: Any = None
+    terms: Callable[..., tuple[jax.Array, jax.Array]] | None = None
+    log_space: bool = False
+    decay: bool = False
+    diagonal: Callable[..., Carry] | None = None
+
+
+def state_size(cell: Cell, params: dict) -> int:
+    """N, of a cell's parameters: every cell has G biases of that width."""
+    return params['b'].shape[-1] // cell.gates
 
 
 def inputs(params: dict, x: Float[Array, '*rows D']) -> Float[Array, '*rows GN']:

@@ -11,7 +11,11 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float, Int
 
+from nlp_models.errors import require
+from nlp_models.recurrent import through_time
 from nlp_models.recurrent.cells import Cell, inputs
+
+BACKWARDS = ('custom', 'autodiff')
 
 
 def start(cell: Cell, batch_size: int, hidden_size: int, dtype=jnp.float32) -> Any:
@@ -38,6 +42,7 @@ def scan(
     *,
     lengths: Int[Array, 'B'] | None = None,
     reverse: bool = False,
+    backward: str = 'custom',
 ) -> tuple[Any, Float[Array, 'B T N']]:
     """Run a cell over a sequence from a given carry.
 
@@ -49,11 +54,17 @@ def scan(
       lengths: how many of the T inputs of each row are real; all of them by default.
       reverse: read each row from its last real input to its first. y stays in x's order, and the
         carry returned is that after the first input.
+      backward: 'custom' for the hand-derived backward pass where the cell has one (`adjoints`), in
+        reverse mode only; 'autodiff' for JAX's own of the plain scan, which forward-mode
+        differentiation (`jax.jvp`, `jacfwd`, `hessian`) needs.
 
     Returns:
       (carry after the last step read, y `[B, T, N]`). Where an input is not real the carry passes
       unchanged and y is zero.
     """
+    require(backward in BACKWARDS, 'backward', backward, f'must be one of {", ".join(BACKWARDS)}')
+    if backward == 'custom' and cell.adjoint is not None and x.shape[1] > 1:
+        return through_time.scan(cell.adjoint, params, carry, x, lengths, reverse)
     recurrent = {name: array for name, array in params.items() if name not in ('U', 'b')}
     # One [B·T, D] product in place of T small ones; time first, so that a step is contiguous.
     u = inputs(params, jnp.swapaxes(x, 0, 1))  # [T, B, G·N]

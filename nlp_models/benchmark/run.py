@@ -1,0 +1,103 @@
+"""The whole benchmark, in order: rows against peers, families, the win map, the report."""
+
+import importlib.util
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from absl import logging
+
+from nlp_models.benchmark import (
+    families,
+    language_rows,
+    loop_rows,
+    machine,
+    parallel_rows,
+    recurrent_rows,
+    report,
+    win_map,
+)
+from nlp_models.benchmark.bench import Bench
+from nlp_models.benchmark.results import Results
+from nlp_models.errors import RunError, require
+
+# What a config's `parts` may name, in the order in which it is done.
+PARTS: dict[str, Callable[[Bench], None]] = {
+    'recurrent': recurrent_rows.rows,
+    'train_step': language_rows.step_rows,
+    'dtypes': language_rows.dtype_rows,
+    'decode': language_rows.decode_rows,
+    'attention': parallel_rows.attention_rows,
+    'newton': parallel_rows.newton_rows,
+    'compiling': language_rows.compile_rows,
+    'loop': loop_rows.loop_row,
+    'to_loss': loop_rows.to_loss_row,
+    'families': families.rows,
+    'win_map': win_map.rows,
+}
+PEERS = ('torch', 'transformers')
+
+
+def check(config: Any) -> None:
+    """Check the fields that all parts share.
+
+    Raises:
+      InputError: naming the first that is out of range.
+    """
+    require(len(config.parts) > 0, 'parts', config.parts, 'must name at least one part')
+    for part in config.parts:
+        require(part in PARTS, 'parts', part, f'must be one of {", ".join(PARTS)}')
+    clock = config.clock
+    for name in ('warm_up', 'least', 'most'):
+        require(clock[name] >= 1, f'clock.{name}', clock[name], 'must be at least 1')
+    for name in ('seconds', 'block_seconds', 'pause'):
+        require(clock[name] >= 0, f'clock.{name}', clock[name], 'must be at least 0')
+    require(config.vocab_size >= 2, 'vocab_size', config.vocab_size, 'must be at least 2')
+    require(config.num_devices >= 0, 'num_devices', config.num_devices, 'must be at least 0')
+    require('float32' in config.matmul.dtypes, 'matmul.dtypes', config.matmul.dtypes, 'lacks it')
+
+
+def benchmark(
+    config: Any, workdir: str, *, say: Callable[[str], None] = logging.info
+) -> dict[str, Any]:
+    """Run the benchmark, or go on with it.
+
+    Args:
+      config: `configs/benchmark.py` comments its fields.
+      workdir: its folder: `results.json`, `tables.md` and `win_map.png` are written there.
+      say: told what is being done, a line a row.
+
+    Returns:
+      The results, as in `results.json`.
+
+    Raises:
+      InputError: for a config or a folder that is not right.
+      RunError: where rows failed; the others are written.
+    """
+    check(config)
+    results = Results(Path(workdir), machine.describe(), say)
+    results.values['commit'] = machine.commit()
+    results.values['config'] = json.loads(config.to_json())
+    for name in PEERS:
+        if importlib.util.find_spec(name) is None:
+            say(f'{name} is not installed: its rows are left out')
+    bench = Bench(config, results, say)
+    for part, measure in PARTS.items():
+        if part in config.parts:
+            measure(bench)
+    for section, parts in SECTION_PARTS.items():
+        if parts & set(config.parts):
+            results.forget_others(section)
+    results.write()
+    report.write(results.values, Path(workdir), say)
+    if results.failed:
+        raise RunError(f'{len(results.failed)} rows failed: {"; ".join(results.failed)}')
+    return results.values
+
+
+SECTION_PARTS = {
+    'rows': set(PARTS) - {'families', 'win_map'},
+    'families': {'families'},
+    'win_map': {'win_map'},
+}
