@@ -44,7 +44,7 @@ def _cpu() -> Any:
             vocab_size=65,  # of the language models, as tinyshakespeare's
             clock=dict(
                 warm_up=2,  # calls of each before the clock starts
-                seconds=4.0,  # to spend on the rounds of a row, about
+                seconds=3.0,  # to spend on the rounds of a row, about
                 least=6,  # rounds at least: with fewer there is no interval of 95 %
                 most=200,  # rounds at most
                 block_seconds=0.05,  # what a turn takes at least: short calls are repeated
@@ -91,10 +91,11 @@ def _cpu() -> Any:
             ),
             to_loss=_to_loss(),
             families=dict(
+                cells=tuple(_cells()),
                 shapes=((16, 256, 128), (1, 4096, 16)),  # (B, T, D = N)
                 dtypes=('float32',),
                 attention=('plain', 'chunked'),  # implementations
-                seconds=0.5,  # to spend on each pass
+                seconds=0.3,  # to spend on each pass
                 bytes_limit=8e9,
                 seconds_limit=2.0,  # what is expected to take more for one call is not run
             ),
@@ -197,6 +198,7 @@ def _table() -> Any:
 def _without_bars(config: Any) -> None:
     """Other sizes than the bars were set for."""
     config.recurrent.pairs = tuple((a, b, ()) for a, b, _ in config.recurrent.pairs)
+    config.train_step.peers = ConfigDict({peer: {} for peer in config.train_step.peers})
     config.attention.forms.chunked.update(memory_bar=0.0, time_bar=0.0)
     config.compiling.bar = config.loop.bar = config.to_loss.bar = 0.0
 
@@ -209,15 +211,17 @@ def _quick() -> Any:
     config.clock.update(warm_up=1, seconds=0.1, block_seconds=0.01, pause=0.005)
     config.matmul.update(size=512, seconds=0.1)
     config.recurrent.shapes = ((4, 32, 16),)
+    pairs = config.recurrent.pairs
+    config.recurrent.pairs = tuple(pair for pair in pairs if pair[1] != 'flax_shared_out')
     train_step = config.train_step
     train_step.runs = ConfigDict({'2x32': _run(4, 32, hidden_size=32, num_layers=2, num_heads=2)})
     del train_step.peers['torch_compiled']  # it alone would take half of the time
     config.decode.update(prompt=4, new=8)
     config.attention.update(length=512, lengths=(128, 256))
     config.newton.update(cells=('gru',), length=64, width=8, training_steps=20)
-    config.compiling.update(run='2x32', num_layers=3, rounds=1)
+    config.compiling.update(run='2x32', num_layers=2, rounds=1)
     config.loop.update(run='2x32', steps=30, rounds=2, characters=20_000)
-    config.families.update(shapes=((4, 64, 16),), seconds=0.02)
+    config.families.update(cells=('gru', 'mingru'), shapes=((4, 64, 16),), seconds=0.02)
     config.win_map.update(lengths=(16, 64), widths=(8,), seconds=0.05)
     return config
 

@@ -29,6 +29,7 @@ LAYERS = (
     {'recurrent'},
     {'attention'},
     {'data'},
+    {'operations'},
     {'costs', 'timing', 'platforms'},
     {'trees'},
     {'types'},

@@ -1,4 +1,4 @@
-"""Attention against loops and NumPy in float64: the equation, positions, cache, blocks, stacks."""
+"""The transformer against loops and NumPy in float64: positions, cache, blocks, stacks."""
 
 from functools import cache
 from typing import Any
@@ -11,11 +11,9 @@ import pytest
 from nlp_models.attention import cache as kv
 from nlp_models.attention.blocks import Block, BlockConfig
 from nlp_models.attention.decoder import make_decoder
-from nlp_models.attention.dot_product import dot_product_attention
-from nlp_models.attention.masks import causal_mask, padding_mask
 from nlp_models.attention.positions import rotary, sinusoidal
 
-B, T, S, H, K = 3, 5, 7, 2, 4
+B, T, H, K = 3, 5, 2, 4
 D, F = H * K, 12
 
 
@@ -43,72 +41,7 @@ def attention_loop(q, k, v, allowed):
     return y
 
 
-# The equation.
-
-LENGTHS = np.array([7, 1, 4])
 QUERIES = np.array([[0, 1, 2, 3, 4], [2, 3, 4, 5, 6], [1, 2, 3, 4, 5]])  # where they stand
-
-
-def masks():
-    """Name to (the mask handed over, the same told in words)."""
-    everywhere = np.ones((B, H, T, S), bool)
-    earlier = np.zeros_like(everywhere)
-    real = np.zeros_like(everywhere)
-    for b, h, t, s in np.ndindex(everywhere.shape):
-        earlier[b, h, t, s] = s <= QUERIES[b, t]
-        real[b, h, t, s] = s < LENGTHS[b]
-    causal = causal_mask(jnp.asarray(QUERIES), jnp.arange(S)[None])
-    padding = padding_mask(jnp.asarray(LENGTHS), S)
-    return {
-        'none': (None, everywhere),
-        'causal': (causal, earlier),
-        'padding': (padding, real),
-        'both': (causal & padding, earlier & real),
-    }
-
-
-every_mask = pytest.mark.parametrize('name', ['none', 'causal', 'padding', 'both'])
-
-
-def queries_keys_values():
-    return normal(B, T, H, K, seed=1), normal(B, S, H, K, seed=2), normal(B, S, H, K, seed=3)
-
-
-@every_mask
-def test_dot_product_attention_is_the_equation(name):
-    q, k, v = queries_keys_values()
-    mask, allowed = masks()[name]
-    want = attention_loop(q, k, v, allowed)
-    y = dot_product_attention(*f32((q, k, v)), mask=mask)
-    assert y.dtype == jnp.float32
-    np.testing.assert_allclose(y, want, rtol=0, atol=2e-6)
-    peer = jax.nn.dot_product_attention(*f32((q, k, v)), mask=mask)
-    np.testing.assert_allclose(y, peer, rtol=0, atol=2e-6)
-
-
-@every_mask
-def test_what_is_masked_cannot_change_a_bit(name):
-    q, k, v = f32(queries_keys_values())
-    mask, allowed = masks()[name]
-    assert mask is None or not allowed.all()
-    run = jax.jit(dot_product_attention)
-    y = np.asarray(run(q, k, v, mask))
-    changes = 0
-    for b, t in np.ndindex(B, T):  # what this query may not see is filled with huge numbers
-        hidden = ~allowed[b, 0, t][None, :, None, None]
-        other = np.asarray(run(q, jnp.where(hidden, 1e38, k), jnp.where(hidden, -3e38, v), mask))
-        np.testing.assert_array_equal(other[b, t], y[b, t])
-        changes += np.any(other != y)
-    assert (changes > 0) == (name != 'none')  # to those who see them they do matter
-
-
-def test_bfloat16_takes_its_softmax_in_float32():
-    q, k, v = (array.astype(jnp.bfloat16) for array in f32(queries_keys_values()))
-    y = dot_product_attention(q, k, v)
-    assert y.dtype == jnp.bfloat16
-    wide = [np.asarray(array, np.float64) for array in (q, k, v)]
-    want = attention_loop(*wide, allowed=masks()['none'][1])
-    np.testing.assert_allclose(np.asarray(y, np.float64), want, rtol=0, atol=0.02)
 
 
 # Positions.
@@ -220,7 +153,10 @@ def relu(x):
 
 def block_by_hand(config, params, x):
     size = x.shape[1]
-    causal = np.broadcast_to(np.tril(np.ones((size, size), bool)), (len(x), H, size, size))
+    causal = np.tril(np.ones((size, size), bool))
+    if config.window:
+        causal &= ~np.tril(causal, -config.window)
+    causal = np.broadcast_to(causal, (len(x), H, size, size))
 
     def attention(x):
         q, k, v = (a.reshape(*x.shape[:2], H, K) for a in np.split(linear(p['qkv'], x), 3, axis=-1))
@@ -258,6 +194,8 @@ def random_like(tree):
         {'norm': 'post'},
         {'norm': 'pre', 'use_bias': False, 'rotary': True},
         {'norm': 'post', 'activation': 'relu'},
+        {'window': 2},
+        {'window': 3, 'attention': 'chunked', 'rotary': True},
     ],
     ids=str,
 )
@@ -310,6 +248,32 @@ def test_remat_and_scan_layers_change_nothing(how, call):
     for want, have in zip(jax.tree.leaves(plain), jax.tree.leaves(other), strict=True):
         bound = 1e-6 * max(1.0, float(jnp.abs(want).max()))
         np.testing.assert_allclose(have, want, rtol=0, atol=bound)
+
+
+@pytest.mark.parametrize('attention', ['plain', 'chunked'])
+@pytest.mark.parametrize('window', [0, 3])
+def test_in_pieces_with_a_cache_as_at_once(attention, window):
+    """Rows of other lengths in the second piece; the third begins where each of them stands."""
+    config = BlockConfig(D, H, F, num_layers=2, attention=attention, window=window)
+    model = make_decoder(config, max_length=12, positions='learned')
+    params = f32(random_like(jax.eval_shape(model.init, jax.random.key(0))))
+    x = f32(normal(B, 12, D))
+    _, at_once = model.apply(params, None, x)
+    apply, state = jax.jit(model.apply), model.start(params, B, 12)
+    state, y = apply(params, state, x[:, :4])
+    np.testing.assert_allclose(y, at_once[:, :4], rtol=0, atol=2e-5)
+    lengths = np.array([1, 4, 0])
+    state, y = apply(params, state, x[:, 4:8], lengths=jnp.asarray(lengths, jnp.int32))
+    for b, n in enumerate(lengths):
+        np.testing.assert_allclose(y[b, :n], at_once[b, 4 : 4 + n], rtol=0, atol=2e-5)
+    rest = jnp.stack([x[b, 4 + n : 8 + n] for b, n in enumerate(lengths)])
+    _, y = apply(params, state, rest)
+    for b, n in enumerate(lengths):
+        np.testing.assert_allclose(y[b], at_once[b, 4 + n : 8 + n], rtol=0, atol=2e-5)
+    moved = model.apply(params, None, x.at[:, 0].add(1))[1]
+    reached = np.any(np.asarray(moved != at_once), axis=(0, 2))
+    sees = 12 if window == 0 else 1 + config.num_layers * (window - 1)
+    assert list(reached) == [t < sees for t in range(12)]
 
 
 def test_dropout_needs_a_key_and_follows_it():

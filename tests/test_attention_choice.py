@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from jax import export
 
+from configs.lm import get_config
 from nlp_models import platforms
 from nlp_models.attention import attend as attending
 from nlp_models.attention.attend import attend, choose
@@ -16,6 +17,7 @@ from nlp_models.attention.chunked import chunked_attention
 from nlp_models.attention.dot_product import dot_product_attention
 from nlp_models.attention.masks import Mask
 from nlp_models.errors import InputError
+from nlp_models.models import build
 
 B, H = 3, 2
 
@@ -35,7 +37,8 @@ def temporary_bytes(attention, steps, heads, width):
 
     shape = jax.ShapeDtypeStruct((1, steps, heads, width), jnp.float32)
     compiled = jax.jit(jax.grad(loss, (0, 1, 2))).lower(shape, shape, shape).compile()
-    return compiled.memory_analysis().temp_size_in_bytes
+    analysis: Any = compiled.memory_analysis()
+    return analysis.temp_size_in_bytes
 
 
 def test_chunked_needs_memory_linear_in_time():
@@ -95,8 +98,8 @@ def test_the_choice(platform, arrays, fields, want):
     ('name', 'by'), [('chunked', 'chunked'), ('plain', 'plain'), ('auto', 'plain')]
 )
 def test_the_one_that_is_named_is_used(name, by, monkeypatch):
-    arrays = random_arrays(40)
-    want = dot_product_attention(*arrays, Mask(causal=True))
+    q, k, v = random_arrays(40)
+    want = dot_product_attention(q, k, v, Mask(causal=True))
     used = []
     for other, (run, refusal) in list(attending.IMPLEMENTATIONS.items()):
 
@@ -106,7 +109,7 @@ def test_the_one_that_is_named_is_used(name, by, monkeypatch):
 
         spy = attending.Implementation(spied, refusal)
         monkeypatch.setitem(attending.IMPLEMENTATIONS, other, spy)
-    y = attend(*arrays, Mask(causal=True), implementation=name)
+    y = attend(q, k, v, Mask(causal=True), implementation=name)
     np.testing.assert_allclose(y, want, rtol=0, atol=2e-5)
     assert used == [by]
 
@@ -127,6 +130,40 @@ def test_what_cannot_be_done_is_said(fields, name, message):
     q, k, v = random_arrays(8)
     with pytest.raises(InputError, match=message.replace('.', r'\.')):
         attend(q, k, v, Mask(**fields), implementation=name)
+
+
+def built(**fields):
+    model = get_config('transformer').model
+    model.update(hidden_size=16, num_layers=1, **fields)
+    return build(model, vocab_size=11, max_length=8)
+
+
+def test_the_config_names_it():
+    tokens = jnp.arange(8)[None]
+    plain = built(attention='plain')
+    params = plain.init(jax.random.key(0))
+    _, want = plain.apply(params, None, tokens)
+    for fields in ({'attention': 'chunked'}, {}, {'window': 8}):
+        np.testing.assert_allclose(
+            built(**fields).apply(params, None, tokens)[1], want, rtol=0, atol=1e-6
+        )
+    _, narrow = built(window=2).apply(params, None, tokens)
+    np.testing.assert_allclose(narrow[:, :2], want[:, :2], rtol=0, atol=1e-6)
+    assert (jnp.abs(narrow - want)[:, 2:].max(-1) > 1e-4).all()
+    with pytest.raises(InputError, match="attention is 'cudnn': it needs an NVIDIA GPU"):
+        built(attention='cudnn').apply(params, None, tokens)
+
+
+@pytest.mark.parametrize(
+    ('fields', 'message'),
+    [
+        ({'attention': 'flash'}, "model.attention is 'flash': it must be one of auto, plain, ch"),
+        ({'window': -1}, 'model.window is -1: it must be at least 1, or 0 for none'),
+    ],
+)
+def test_a_config_that_cannot_be_built(fields, message):
+    with pytest.raises(InputError, match=message):
+        built(**fields)
 
 
 def test_forward_mode_needs_the_plain_one():
@@ -181,12 +218,15 @@ def test_lowers_for_cuda(fields, monkeypatch):
         assert window in line
 
 
+def chunked_loss(mask, q, k, v):
+    return chunked_attention(q, k, v, mask).sum()
+
+
 @pytest.mark.parametrize('platform', ['cuda', 'tpu'])
 def test_chunked_lowers_elsewhere(platform):
     q, k = call(steps=1000, size=1000)
     with platforms.assume(platforms.TABLE['gpu' if platform == 'cuda' else 'tpu']):
-        step = jax.jit(
-            jax.grad(lambda *qkv: chunked_attention(*qkv, Mask(causal=True)).sum(), (0, 1, 2))
-        )
+        loss = partial(chunked_loss, Mask(causal=True))
+        step = jax.jit(jax.grad(loss, (0, 1, 2)))
         module = export.export(step, platforms=[platform])(q, k, k).mlir_module()
     assert 'stablehlo.while' in module

@@ -31,7 +31,11 @@ SETTINGS: dict[str, tuple[str, dict]] = {
     'lstm': ('lstm', {}),
     'gru': ('gru', {'reset_after': False}),
     'gru_reset_after': ('gru', {'reset_after': True}),
+    'mingru': ('mingru', {}),
+    'minlstm': ('minlstm', {}),
+    'linear': ('linear', {}),
 }
+LINEAR = ('mingru', 'minlstm', 'linear')  # in their carry: they have no W
 every_cell = pytest.mark.parametrize('name', SETTINGS)
 
 
@@ -52,7 +56,13 @@ def sigmoid(a):
 def gate(params, index, h, x):
     """W h + U x + b of one gate, of one example."""
     here = slice(index * N, (index + 1) * N)
-    return params['W'][:, here].T @ h + params['U'][:, here].T @ x + params['b'][here]
+    return params['W'][:, here].T @ h + input_gate(params, index, x)
+
+
+def input_gate(params, index, x):
+    """U x + b of one gate, of one example."""
+    here = slice(index * N, (index + 1) * N)
+    return params['U'][:, here].T @ x + params['b'][here]
 
 
 def rnn_step(params, h, x, activation):
@@ -89,12 +99,37 @@ def gru_reset_after_step(params, h, x):
     return h, h
 
 
+def positive(a):
+    return np.where(a.real >= 0, a + 0.5, sigmoid(a))
+
+
+def mingru_step(params, h, x):
+    z = sigmoid(input_gate(params, 0, x))
+    h = (1 - z) * h + z * positive(input_gate(params, 1, x))
+    return h, h
+
+
+def minlstm_step(params, h, x):
+    f, i = sigmoid(input_gate(params, 0, x)), sigmoid(input_gate(params, 1, x))
+    h = f / (f + i) * h + i / (f + i) * positive(input_gate(params, 2, x))
+    return h, h
+
+
+def linear_step(params, h, x):
+    a = np.exp(-np.exp(params['nu']))
+    h = a * h + np.sqrt(1 - a**2) * input_gate(params, 0, x)
+    return h, h
+
+
 STEPS = {
     'rnn_tanh': partial(rnn_step, activation=np.tanh),
     'rnn_sigmoid': partial(rnn_step, activation=sigmoid),
     'lstm': lstm_step,
     'gru': gru_step,
     'gru_reset_after': gru_reset_after_step,
+    'mingru': mingru_step,
+    'minlstm': minlstm_step,
+    'linear': linear_step,
 }
 
 
@@ -137,10 +172,13 @@ def complex_step_gradient(function, arrays):
 def random_arrays(name: str) -> dict[str, Any]:
     cell, random = library_cell(name), np.random.default_rng(0)
     params = {
-        'W': random.normal(size=(N, (cell.gates - cell.own_candidate) * N)) / 2,
         'U': random.normal(size=(D, cell.gates * N)) / 2,
         'b': random.normal(size=cell.gates * N) / 2,
     }
+    if name not in LINEAR:
+        params['W'] = random.normal(size=(N, (cell.gates - cell.own_candidate) * N)) / 2
+    if name == 'linear':
+        params['nu'] = random.normal(size=N)
     if cell.own_candidate:
         params['W_h'] = random.normal(size=(N, N)) / 2
     if cell.reset_bias:
@@ -228,7 +266,15 @@ def test_starting_from_zeros(name):
 @pytest.mark.parametrize(('n', 'h'), [(3, 4), (5, 2), (1, 1)])
 def test_number_of_parameters(name, n, h):
     one = n * h + h**2 + h
-    expected = {'lstm': 4 * one, 'gru': 3 * one, 'gru_reset_after': 3 * one + h}.get(name, one)
+    without_w = n * h + h
+    expected = {
+        'lstm': 4 * one,
+        'gru': 3 * one,
+        'gru_reset_after': 3 * one + h,
+        'mingru': 2 * without_w,
+        'minlstm': 3 * without_w,
+        'linear': without_w + h,
+    }.get(name, one)
     params = jax.eval_shape(lambda: stack.init_cell(library_cell(name), jax.random.key(0), n, h))
     assert sum(leaf.size for leaf in jax.tree.leaves(params)) == expected
 
@@ -452,7 +498,7 @@ def test_bidirectional_is_two_runs(name, ragged):
 # The start of training.
 
 
-@every_cell
+@pytest.mark.parametrize('name', [name for name in SETTINGS if name not in LINEAR])
 def test_recurrent_weights_start_orthogonal_gate_by_gate(name):
     cell, size = library_cell(name), 8
     params = stack.init_cell(cell, jax.random.key(0), 5, size)
@@ -470,11 +516,23 @@ def test_recurrent_weights_start_orthogonal_gate_by_gate(name):
 def test_only_the_forget_gate_starts_with_a_bias(name):
     params = stack.init_cell(library_cell(name), jax.random.key(0), 5, N, forget_bias=0.7)
     b = np.asarray(params['b'])
-    if name == 'lstm':  # its first gate, as the equations above have it
-        np.testing.assert_array_equal(b, np.array([0.7] * N + [0.0] * 3 * N, np.float32))
+    if name in ('lstm', 'minlstm'):  # their first gate, as the equations above have it
+        np.testing.assert_array_equal(b[:N], np.full(N, 0.7, np.float32))
+        assert not b[N:].any()
     else:
         assert not b.any()
         assert not np.any(params.get('b_r', 0))
+
+
+def test_decays_start_spread_and_keep_the_variance():
+    cell, size = library_cell('linear'), 64
+    params = stack.init_cell(cell, jax.random.key(0), size, size)
+    a = np.sort(np.exp(-np.exp(np.asarray(params['nu'], np.float64))))
+    assert 0.1 <= a[0] < 0.3
+    assert 0.95 < a[-1] <= 0.999
+    x = jax.random.normal(jax.random.key(1), (64, 2000, size))
+    last, _ = sequential.scan(cell, params, sequential.start(cell, 64, size), x)
+    assert abs(float(jnp.var(last)) - 1) < 0.1  # as x has
 
 
 # Stacks and dropout.

@@ -26,6 +26,14 @@ FAMILIES: dict[str, tuple[str, dict]] = {
     'lstm': ('lstm', {'num_layers': 2}),
     'gru': ('gru', {'embed_size': 5, 'head_bias': False}),
     'gru_reset_after': ('gru', {'reset_after': True, 'num_layers': 2}),
+    'gru_residual': ('gru', {'residual': True, 'num_layers': 2}),
+    'gru_newton': ('gru', {'evaluation': 'newton'}),
+    'lstm_quasi_newton': ('lstm', {'evaluation': 'quasi_newton'}),
+    'mingru': ('mingru', {'evaluation': 'associative'}),
+    'mingru_auto': ('mingru', {'residual': False}),
+    'minlstm': ('minlstm', {'evaluation': 'associative', 'num_layers': 1}),
+    'linear': ('linear', {'evaluation': 'associative', 'residual': False, 'embed_size': 5}),
+    'linear_residual': ('linear', {}),
     'transformer_none': ('transformer', {'positions': 'none', 'tie_embeddings': True}),
     'transformer_scanned': ('transformer', {'scan_layers': True, 'positions': 'learned'}),
     'transformer_remat': ('transformer', {'remat': True, 'activation': 'relu', 'use_bias': False}),
@@ -281,6 +289,11 @@ def test_head_bias_is_added_to_the_logits():
         ('gru', 'dtype', 'float64'),
         ('gru', 'embed_size', -1),
         ('gru', 'embed_std', 0.0),
+        ('gru', 'evaluation', 'parallel'),
+        ('gru', 'evaluation', 'associative'),
+        ('gru', 'evaluation', 'cudnn'),
+        ('lstm', 'evaluation', 'cudnn'),
+        ('mingru', 'backward', 'forward'),
         ('gru', 'family', 'mamba'),
         ('ngram', 'order', 0),
     ],
@@ -302,6 +315,8 @@ def test_a_bad_value_is_named(family, field, value):
             'positions',
         ),
         ('gru', {'embed_size': 5, 'tie_embeddings': True}, 'embed_size'),
+        ('mingru', {'embed_size': 5}, 'embed_size'),
+        ('gru', {'evaluation': 'newton', 'backward': 'autodiff'}, 'backward'),
     ],
 )
 def test_values_that_do_not_go_together_are_named(family, fields, field):
@@ -324,7 +339,9 @@ def test_the_first_loss_is_that_of_guessing(name):
     assert abs(loss - np.log(V)) < 0.05
 
 
-@pytest.mark.parametrize('name', ['rnn_tanh', 'lstm', 'gru', 'transformer_rotary_pre'])
+@pytest.mark.parametrize(
+    'name', ['rnn_tanh', 'lstm', 'gru', 'gru_newton', 'mingru', 'linear', 'transformer_rotary_pre']
+)
 def test_bfloat16_computes_on_float32_parameters(name):
     run, model, tokens = compiled(name), build(name, dtype='bfloat16'), random_tokens(B, T)
     shapes = jax.eval_shape(model.init, jax.random.key(0))

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from nlp_models import operations
 from nlp_models.attention import cache as kv
 from nlp_models.attention.attend import attend
 from nlp_models.attention.masks import Mask
@@ -66,7 +67,12 @@ def dense(config: BlockConfig, features: int, name: str, *, residual: bool = Fal
     else:
         init = nn.initializers.variance_scaling(scale**2, 'fan_in', 'normal')
     return nn.Dense(
-        features, use_bias=config.use_bias, dtype=config.dtype, kernel_init=init, name=name
+        features,
+        use_bias=config.use_bias,
+        dtype=config.dtype,
+        kernel_init=init,
+        dot_general=operations.dense,
+        name=name,
     )
 
 

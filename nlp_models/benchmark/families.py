@@ -27,7 +27,8 @@ def rows(bench: Bench) -> None:
     group = bench.config.families
     for batch_size, length, width in group.shapes:
         shape = (batch_size, length, width)
-        for name, model in bench.config.cells.items():
+        for name in group.cells:
+            model = bench.config.cells[name]
             cell = models.CELLS[model.family](model)
             for evaluation, backward in ways(cell):
                 for dtype in group.dtypes:

@@ -10,8 +10,8 @@ from nlp_models.benchmark.peers_torch import load, optimizer_ways, to_the_end, t
 
 def make_gpt2(run: Any, vocab_size: int, length: int, seed: int) -> Any:
     """`GPT2LMHeadModel` as `run.model` describes it, with random weights and no dropout."""
-    import torch
-    from transformers import GPT2Config, GPT2LMHeadModel
+    import torch  # pyright: ignore[reportMissingImports]
+    from transformers import GPT2Config, GPT2LMHeadModel  # pyright: ignore[reportMissingImports]
 
     m = run.model
     config = GPT2Config(

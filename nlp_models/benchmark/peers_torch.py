@@ -19,7 +19,7 @@ LAYERS = {'rnn': 'RNN', 'lstm': 'LSTM', 'gru_reset_after': 'GRU'}
 
 def load() -> tuple[Any, str]:
     """torch, on all cores, and the device it is to use."""
-    import torch
+    import torch  # pyright: ignore[reportMissingImports]
 
     torch.set_num_threads(parallel.num_cores())
     gpu = jax.default_backend() == 'gpu' and torch.cuda.is_available()
@@ -28,7 +28,7 @@ def load() -> tuple[Any, str]:
 
 def to_the_end(function: Callable[[], Any], device: str) -> Callable[[], None]:
     """A call that returns when the device is done."""
-    import torch
+    import torch  # pyright: ignore[reportMissingImports]
 
     def call() -> None:
         function()
@@ -84,9 +84,9 @@ def make_transformer(run: Any, vocab_size: int) -> Any:
     Learned positions, pre-LN, GELU in its tanh form, `scaled_dot_product_attention`, the head tied
     to the embedding where ours is.
     """
-    import torch
-    from torch import nn
-    from torch.nn import functional
+    import torch  # pyright: ignore[reportMissingImports]
+    from torch import nn  # pyright: ignore[reportMissingImports]
+    from torch.nn import functional  # pyright: ignore[reportMissingImports]
 
     m = run.model
     width, heads, bias = m.hidden_size, m.num_heads, m.use_bias
@@ -141,7 +141,7 @@ def make_step(
     model: Any, loss_of: Callable[[], Any], run: Any, device: str, *, fused: bool
 ) -> Callable[[], None]:
     """A training step: loss, backward pass, clipping, AdamW with decay on matrices alone."""
-    import torch
+    import torch  # pyright: ignore[reportMissingImports]
 
     o = run.optimizer
     parameters = list(model.parameters())
@@ -173,7 +173,7 @@ def optimizer_ways(
 
 def tokens_and_targets(tokens: np.ndarray, device: str) -> tuple[Any, Any]:
     """A batch `[B, T + 1]` as torch has it."""
-    import torch
+    import torch  # pyright: ignore[reportMissingImports]
 
     batch = torch.from_numpy(tokens.astype(np.int64)).to(device)
     return batch[:, :-1].contiguous(), batch[:, 1:].contiguous()

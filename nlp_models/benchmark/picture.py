@@ -50,7 +50,7 @@ def draw(rows: Sequence[dict[str, Any]]) -> Figure:
         2, len(STYLES), height_ratios=(0.62 * len(widths) + 0.6, 2.3), hspace=0.28, wspace=0.12
     )
     main = figure.add_subplot(grid[0, :])
-    _axes(main, widths, lengths, 11)
+    _axes(main, widths, lengths, 11.0)
     for (width, length), row in points.items():
         at = lengths.index(length), widths.index(width)
         colour, _ = STYLES[row['fastest']]

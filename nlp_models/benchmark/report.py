@@ -80,7 +80,8 @@ def details(rows: Sequence[Results]) -> str:
     for row in rows:
         if row.get('flops') is None or 'error' in row:
             continue
-        named = ('peer_detail', 'value_error', 'gradient_error', 'iterations', 'converged', 'loss')
+        named = ('peer_detail', 'value_error', 'gradient_error', 'iterations', 'converged')
+        named += ('flops_with_iterations', 'loss', 'steps')
         more = [f'{name.replace("_", " ")} {brief(row[name])}' for name in named if name in row]
         lines.append(
             [

@@ -134,7 +134,7 @@ def name_of(row: Row) -> str:
         value = row.get(field)
         if field == 'shape' and value:
             parts.append(' '.join(f'{axis}={size}' for axis, size in value.items()))
-        elif value is not None:
+        elif value:
             parts.append(f'against {value}' if field == 'peer' else str(value))
     return '; '.join(parts)
 

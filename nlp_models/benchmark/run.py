@@ -55,7 +55,13 @@ def check(config: Any) -> None:
         require(clock[name] >= 0, f'clock.{name}', clock[name], 'must be at least 0')
     require(config.vocab_size >= 2, 'vocab_size', config.vocab_size, 'must be at least 2')
     require(config.num_devices >= 0, 'num_devices', config.num_devices, 'must be at least 0')
-    require('float32' in config.matmul.dtypes, 'matmul.dtypes', config.matmul.dtypes, 'lacks it')
+    for part in ('families', 'newton'):
+        for name in config[part].cells:
+            known = ', '.join(config.cells)
+            require(name in config.cells, f'{part}.cells', name, f'must be one of {known}')
+    for dtype in ('float32', *config.families.dtypes):
+        known = config.matmul.dtypes
+        require(dtype in known, 'matmul.dtypes', known, f'must hold {dtype}')
 
 
 def benchmark(

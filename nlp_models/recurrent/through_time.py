@@ -108,10 +108,7 @@ def _scan_backward(adjoint, size, saved, gradient):
 
     def step(dcarry, now):
         dy, coefficients, real = now
-        if isinstance(dcarry, tuple):
-            given = (dcarry[0] + dy, *dcarry[1:])
-        else:
-            given = dcarry + dy
+        given = (dcarry[0] + dy, *dcarry[1:]) if isinstance(dcarry, tuple) else dcarry + dy
         new, handed = adjoint.backward(transposed, given, coefficients)
         if real is not None:
             new = jax.tree.map(lambda a, b: jnp.where(real, a, b), new, dcarry)

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from nlp_models import platforms
 from nlp_models.errors import InputError
 
 AXIS = 'devices'
@@ -86,7 +87,8 @@ class Devices(NamedTuple):
         else:
             mapped = jax.pmap(function, AXIS, devices=list(self.devices), donate_argnums=donated)
         started = time.perf_counter()
-        compiled = mapped.lower(*arguments).compile()
+        options = platforms.choices().compiler_options
+        compiled = mapped.lower(*arguments).compile(options)
         return compiled, time.perf_counter() - started
 
     def replicate(self, tree: Any) -> Any:

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import optax
 from jax import lax
 
+from nlp_models import operations
 from nlp_models.training.objectives import Objective, Sums
 
 
@@ -115,7 +116,7 @@ def make_train_step(
         function = gradient if accumulate == 1 else accumulated
         grads, (sums, carry) = function(state.params, state.carry, batch, key)
         if axis_name is not None:
-            grads, sums = lax.psum((grads, sums), axis_name)
+            grads, sums = operations.sum_over((grads, sums), axis_name)
         grads = jax.tree.map(lambda g: g / sums.weight, grads)
         grad_norm = optax.tree.norm(grads)
         updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
