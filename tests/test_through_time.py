@@ -32,10 +32,12 @@ from tests.test_cells import (
     weighted_sum,
 )
 
-# Chunks of 8 steps, the fewest; all T at a time, as GPU and TPU have it; and weights in blocks.
-CHUNKS = platforms.TABLE['cpu']._replace(scan_chunk_bytes=1, scan_block_bytes=0)
-WHOLE = CHUNKS._replace(scan_chunk_bytes=0)
-BLOCKS = CHUNKS._replace(scan_block_bytes=1)
+WHOLE = platforms.TABLE['cpu']._replace(scan_chunk_bytes=0, scan_block_bytes=0)
+CHOICES = {
+    'whole': WHOLE,  # all T steps at a time, as GPU and TPU have it
+    'chunks': WHOLE._replace(scan_chunk_bytes=1),  # of 8 steps, the fewest
+    'blocks': WHOLE._replace(scan_chunk_bytes=1, scan_block_bytes=1),
+}
 
 # Real inputs of the rows: none, one, and the ends of chunks as read from either side of 37 steps.
 LENGTHS = np.array([0, 1, 7, 8, 9, 28, 29, 64], np.int32)
@@ -51,22 +53,22 @@ every_cell = pytest.mark.parametrize('name', CELLS)
 
 class Case(NamedTuple):
     steps: int
-    choices: platforms.Choices
+    choices: str
     ragged: bool = False
     reverse: bool = False
 
 
 CASES = {
-    'two steps': Case(2, CHUNKS),
-    'a short chunk, ragged': Case(5, CHUNKS, ragged=True),
-    'two chunks, reverse': Case(16, CHUNKS, reverse=True),
-    'chunks and one step': Case(17, CHUNKS, ragged=True, reverse=True),
-    'chunks and a rest': Case(37, BLOCKS),
-    'chunks and a rest, ragged, reverse': Case(37, CHUNKS, ragged=True, reverse=True),
-    'all at a time, ragged, reverse': Case(37, WHOLE, ragged=True, reverse=True),
-    'blocks, ragged, reverse': Case(37, BLOCKS, ragged=True, reverse=True),
-    'eight chunks, ragged': Case(64, CHUNKS, ragged=True),
-    'all at a time': Case(64, WHOLE),
+    'two steps': Case(2, 'chunks'),
+    'a short chunk, ragged': Case(5, 'chunks', ragged=True),
+    'two chunks, reverse': Case(16, 'chunks', reverse=True),
+    'chunks and one step': Case(17, 'chunks', ragged=True, reverse=True),
+    'chunks and a rest': Case(37, 'blocks'),
+    'chunks and a rest, ragged, reverse': Case(37, 'chunks', ragged=True, reverse=True),
+    'all at a time, ragged, reverse': Case(37, 'whole', ragged=True, reverse=True),
+    'blocks, ragged, reverse': Case(37, 'blocks', ragged=True, reverse=True),
+    'eight chunks, ragged': Case(64, 'chunks', ragged=True),
+    'all at a time': Case(64, 'whole'),
 }
 
 
@@ -86,8 +88,8 @@ def problem(name: str, steps: int, *, inputs: int = D, hidden: int = N, seed: in
     return arrays, [*weights, random.normal(size=(B, steps, hidden))]
 
 
-def lengths_of(steps: int, ragged: bool = True):
-    return np.minimum(LENGTHS, steps) if ragged else None
+def lengths_of(steps: int) -> jax.Array:
+    return jnp.minimum(LENGTHS, steps)
 
 
 def cast(tree, dtype):
@@ -99,13 +101,13 @@ hurried = partial(jax.jit, compiler_options=HURRY)
 
 @cache
 def differentiated(
-    name: str, backward: str = 'custom', choices=WHOLE, *, reverse: bool = False
+    name: str, backward: str = 'custom', choices: str = 'chunks', *, reverse: bool = False
 ) -> Callable:
     """`(weights, arrays, lengths) -> (results, gradients)` of the scan, compiled."""
 
     def function(weights, arrays, lengths=None):
         scan = partial(run, library_cell(name), lengths=lengths, reverse=reverse, backward=backward)
-        with platforms.assume(choices):
+        with platforms.assume(CHOICES[choices]):
             return results_and_gradients(scan, weights, arrays)
 
     return hurried(function)
@@ -126,7 +128,8 @@ def test_it_is_the_gradient_of_the_plain_scan(name, case):
     with jax.enable_x64(True):
         custom = differentiated(name, 'custom', choices, reverse=reverse)
         plain = differentiated(name, 'autodiff', reverse=reverse)
-        mine, want = (f(weights, arrays, lengths_of(steps, ragged)) for f in (custom, plain))
+        lengths = lengths_of(steps) if ragged else None
+        mine, want = (f(weights, arrays, lengths) for f in (custom, plain))
         assert all(leaf.dtype == jnp.float64 for leaf in jax.tree.leaves(mine))
     assert_close(mine, want, relative=1e-12)
 
@@ -153,7 +156,7 @@ def test_it_is_the_derivative_of_the_equations(name):
     loop = partial(ragged_loop, name, lengths)
     gradients = complex_step_gradient(lambda a: weighted_sum(weights, loop(a)), arrays)
     for backward in sequential.BACKWARDS:
-        function = differentiated(name, backward, CHUNKS, reverse=True)
+        function = differentiated(name, backward, reverse=True)
         with jax.enable_x64(True):
             mine = function(weights, arrays, lengths)
         assert_close(mine, (loop(arrays), gradients), relative=1e-12)
@@ -206,7 +209,7 @@ def test_bfloat16_is_no_further_off_than_autodiff(name):
     with jax.enable_x64(True):
         exact = differentiated(name, 'autodiff')(*cast((weights, arrays), jnp.float64))
     plain = differentiated(name, 'autodiff')(weights, arrays)
-    mine = differentiated(name, 'custom', CHUNKS)(weights, arrays)
+    mine = differentiated(name)(weights, arrays)
     assert all(leaf.dtype == jnp.bfloat16 for leaf in jax.tree.leaves(mine))
 
     def error(leaf, want):
@@ -224,7 +227,7 @@ def test_bfloat16_is_no_further_off_than_autodiff(name):
 def test_saturated_gates(name):
     """One gate so far open or shut that its activation is 0, 1 or −1 to the last bit, or nearly."""
     arrays, weights = problem(name, 11)
-    custom, plain = (differentiated(name, backward, CHUNKS) for backward in sequential.BACKWARDS)
+    custom, plain = (differentiated(name, backward) for backward in sequential.BACKWARDS)
     places = itertools.product(range(library_cell(name).gates), (-1e4, -40.0, 40.0, 1e4))
     for gate, a in places:
         b = arrays['params']['b'].copy()
@@ -244,12 +247,12 @@ def test_checkpoint_computes_the_same(name):
     scan = partial(run, library_cell(name), lengths=lengths_of(11))
 
     def function(weights, arrays):
-        with platforms.assume(CHUNKS):
+        with platforms.assume(CHOICES['chunks']):
             return results_and_gradients(jax.checkpoint(scan), weights, arrays)
 
     with jax.enable_x64(True):
         mine = hurried(function)(weights, arrays)
-        want = differentiated(name, 'custom', CHUNKS)(weights, arrays, lengths_of(11))
+        want = differentiated(name)(weights, arrays, lengths_of(11))
     assert_close(mine, want, relative=1e-12)
 
 
@@ -257,23 +260,23 @@ def test_checkpoint_computes_the_same(name):
 def test_without_jit(name):
     arrays, weights = problem(name, 11)
     scan = partial(run, library_cell(name), lengths=lengths_of(11))
-    with jax.enable_x64(True), platforms.assume(CHUNKS):
+    with jax.enable_x64(True), platforms.assume(CHOICES['chunks']):
         results, transpose = jax.vjp(scan, cast(arrays, jnp.float64))
         given = jax.tree.unflatten(jax.tree.structure(results), cast(weights, jnp.float64))
         (gradients,) = transpose(given)
-        want = differentiated(name, 'custom', CHUNKS)(weights, arrays, lengths_of(11))
+        want = differentiated(name)(weights, arrays, lengths_of(11))
     assert_close((results, gradients), want, relative=1e-12)
 
 
 @every_cell
 def test_vmap_over_seeds(name):
     seeds = [problem(name, 11, seed=seed) for seed in range(3)]
-    lengths = [np.roll(lengths_of(11), seed) for seed in range(3)]
+    lengths = [jnp.roll(lengths_of(11), seed) for seed in range(3)]
     arrays, weights, many = jax.tree.map(
         lambda *leaves: np.stack(leaves),
         *[(*seed, length) for seed, length in zip(seeds, lengths, strict=True)],
     )
-    function = differentiated(name, 'custom', CHUNKS)
+    function = differentiated(name)
     with jax.enable_x64(True):
         mine = jax.vmap(function)(weights, arrays, many)
         for i, (one_arrays, one_weights) in enumerate(seeds):
@@ -287,7 +290,7 @@ def test_second_derivatives(name):
     arrays, weights = problem(name, 11)
 
     def loss(backward, arrays):
-        with platforms.assume(CHUNKS):
+        with platforms.assume(CHOICES['chunks']):
             return weighted_sum(weights, run(library_cell(name), arrays, backward=backward))
 
     with jax.enable_x64(True):
@@ -306,7 +309,7 @@ def test_devices_share_the_rows_and_sum_the_weights_gradients(name, number):
     def function(params, rows):
         weights, arrays, lengths = rows
         scan = partial(run, library_cell(name), lengths=lengths)
-        with platforms.assume(CHUNKS):
+        with platforms.assume(CHOICES['chunks']):
             results, gradients = results_and_gradients(scan, weights, {'params': params, **arrays})
         return jax.lax.psum(gradients.pop('params'), devices.axis_name), (results, gradients)
 
@@ -318,7 +321,7 @@ def test_devices_share_the_rows_and_sum_the_weights_gradients(name, number):
         summed, shares = compiled(params, rows)
         results, gradients = devices.gather(shares)
         gradients['params'] = devices.first(summed)
-        want = differentiated(name, 'custom', CHUNKS)(weights, arrays, lengths_of(11))
+        want = differentiated(name)(weights, arrays, lengths_of(11))
     assert_close((results, gradients), want, relative=1e-12)
 
 
@@ -336,7 +339,7 @@ def test_forward_mode_is_for_autodiff_alone(name):
         jax.eval_shape(partial(derivative, backward='custom'), *cast((arrays, tangent), 'float32'))
     with jax.enable_x64(True):
         plain = hurried(partial(derivative, backward='autodiff'))(arrays, tangent)
-        custom = differentiated(name, 'custom', CHUNKS)
+        custom = differentiated(name)
         _, transposed = custom(weights, arrays, lengths_of(11))
     forward = sum(np.vdot(a, b) for a, b in zip(weights, jax.tree.leaves(plain), strict=True))
     pairs = zip(*(jax.tree.leaves(tree) for tree in (transposed, tangent)), strict=True)
@@ -371,7 +374,9 @@ def test_memory_of_the_gradient():
 
     def temporary(steps, backward):
         function, shapes = gradient_of('lstm', 16, steps, 64, backward, platforms.TABLE['cpu'])
-        return function.lower(*shapes).compile().memory_analysis().temp_size_in_bytes
+        memory = function.lower(*shapes).compile().memory_analysis()
+        assert memory is not None
+        return memory.temp_size_in_bytes
 
     short, long = temporary(128, 'custom'), temporary(256, 'custom')
     kept = 16 * 64 * 4 * (4 + 1 + 1)  # a step's f, i, o, C̃; its C; its y

@@ -1,4 +1,4 @@
-"""A cell's steps over a whole sequence as one function, its Jacobians, and their recurrences.
+"""A cell's steps over a whole sequence as one function, its Jacobians, their recurrences.
 
 What `newton` iterates with. A state is a cell's carries side by side, S wide; all functions take
 the states of all steps at once, since a step that is given its state needs no other step.
@@ -18,6 +18,11 @@ from nlp_models.recurrent.cells import Cell
 States = Float[Array, 'T B S']
 Gates = Float[Array, 'T B GN']
 Real = Bool[Array, 'T B 1'] | None
+
+# Where a recurrence amplifies rounding, rounding is what is left before the tolerance is reached:
+# changes below 100 tolerances that have not shrunk for so many iterations are taken to be that,
+_PATIENCE = 3
+_STUCK = 5  # and up to so many tolerances they are accepted.
 
 
 def join(carry: Any) -> jax.Array:
@@ -111,3 +116,40 @@ def recurrence(a: jax.Array, b: States, *, reverse: bool = False) -> States:
         return a2 @ a1, (a2 @ b1[..., None])[..., 0] + b2
 
     return lax.associative_scan(then, (a, b), reverse=reverse)[1]
+
+
+def iterate(
+    guess: States, correct: Callable, size: Callable, tolerance: float, max_iterations: int
+) -> tuple[States, jax.Array, jax.Array]:
+    """Add `correct(guess)` until it is small, for a bounded number of times.
+
+    Args:
+      guess: where to start.
+      correct: `(guess) -> correction`.
+      size: `(guess, correction) -> number`, how large a correction is.
+      tolerance: the size that is small.
+      max_iterations: the most corrections there may be.
+
+    Returns:
+      (result, iterations, whether it was small in the end).
+    """
+
+    def go_on(loop):
+        _, change, least, stale, count = loop
+        stuck = (least < 100 * tolerance) & (stale >= _PATIENCE)
+        done = (change <= tolerance) | stuck | ~jnp.isfinite(change)
+        return ~done & (count < max_iterations)
+
+    def body(loop):
+        result, _, least, stale, count = loop
+        correction = correct(result)
+        result = result + correction
+        change = size(result, correction)
+        stale = jnp.where(change < least, 0, stale + 1)
+        return result, change, jnp.minimum(change, least), stale, count + 1
+
+    most, none = jnp.asarray(jnp.finfo(guess.dtype).max, guess.dtype), jnp.zeros((), jnp.int32)
+    loop = (guess, most, most, none, none)
+    result, change, _, _, count = lax.while_loop(go_on, body, loop)
+    # Of what is not finite no comparison is true.
+    return result, count, change <= _STUCK * tolerance

@@ -46,6 +46,7 @@ from nlp_models.recurrent.linearized import (
     Real,
     States,
     diagonals,
+    iterate,
     jacobians,
     join,
     part,
@@ -60,10 +61,6 @@ JACOBIANS = ('full', 'diagonal')
 # 100 iterations without a bound; with 0.5 they were down to rounding in 12 to 25, with 1 in 16 to
 # 50, and cutting all of δ to 0.5 or 1, or replacing it by the residual, took 16 to over 100.
 _RADIUS = 0.5
-# Where a recurrence amplifies rounding, rounding is what is left before the tolerance is reached:
-# changes below 100 tolerances that have not shrunk for so many iterations are taken to be that,
-_PATIENCE = 3
-_STUCK = 5  # and up to so many tolerances they are accepted.
 
 
 class Solution(NamedTuple):
@@ -182,42 +179,6 @@ def solve(
     return Solution(end, y, iterations, converged)
 
 
-def _iterate(
-    problem: _Problem, guess: States, correct: Callable, size: Callable
-) -> tuple[States, jax.Array, jax.Array]:
-    """Add `correct(guess)` until it is small, for a bounded number of times.
-
-    Args:
-      problem: says how small and how often.
-      guess: where to start.
-      correct: `(guess) -> correction`.
-      size: `(guess, correction) -> number`, how large a correction is.
-
-    Returns:
-      (result, iterations, whether it was small in the end).
-    """
-
-    def go_on(loop):
-        _, change, least, stale, count = loop
-        stuck = (least < 100 * problem.tolerance) & (stale >= _PATIENCE)
-        done = (change <= problem.tolerance) | stuck | ~jnp.isfinite(change)
-        return ~done & (count < problem.max_iterations)
-
-    def body(loop):
-        result, _, least, stale, count = loop
-        correction = correct(result)
-        result = result + correction
-        change = size(result, correction)
-        stale = jnp.where(change < least, 0, stale + 1)
-        return result, change, jnp.minimum(change, least), stale, count + 1
-
-    most, none = jnp.asarray(jnp.finfo(guess.dtype).max, guess.dtype), jnp.zeros((), jnp.int32)
-    loop = (guess, most, most, none, none)
-    result, change, _, _, count = lax.while_loop(go_on, body, loop)
-    # Of what is not finite no comparison is true.
-    return result, count, change <= _STUCK * problem.tolerance
-
-
 def _find_states(
     problem: _Problem, recurrent: dict, start: jax.Array, u: Gates, real: Real
 ) -> tuple[States, jax.Array, jax.Array]:
@@ -249,7 +210,9 @@ def _find_states(
         return lax.scan(one, start, (u, real))[1]
 
     guess = jnp.zeros((len(u), *start.shape), start.dtype)
-    states, iterations, converged = _iterate(problem, guess, correct, size)
+    states, iterations, converged = iterate(
+        guess, correct, size, problem.tolerance, problem.max_iterations
+    )
     return lax.cond(converged, lambda: states, plain), iterations, converged
 
 
@@ -317,7 +280,9 @@ def _find_adjoint(
 
         return lax.scan(one, zeros, (previous, u, real, by_states), reverse=True)[1]
 
-    adjoint, _, converged = _iterate(problem, jnp.zeros_like(by_states), correct, size)
+    adjoint, _, converged = iterate(
+        jnp.zeros_like(by_states), correct, size, problem.tolerance, problem.max_iterations
+    )
     return lax.cond(converged, lambda: adjoint, plain)
 
 
