@@ -43,7 +43,7 @@ def _cpu() -> Any:
             num_devices=0,  # 0: the most that divide the batch (on a CPU, at most one a core)
             vocab_size=65,  # of the language models, as tinyshakespeare's
             clock=dict(
-                warm_up=2,  # calls of each before the clock starts
+                warm_up=10,  # calls of each before the clock starts
                 seconds=3.0,  # to spend on the rounds of a row, about
                 least=6,  # rounds at least: with fewer there is no interval of 95 %
                 most=200,  # rounds at most

@@ -46,21 +46,23 @@ def _attention_shape(group: Any, length: int) -> dict[str, int]:
 
 
 def _attention_memory(bench: Bench, name: str, form: Any) -> None:
-    """What is planned for at the greatest length, against a single array of T × T scores."""
+    """What is planned for at the greatest length, against what plain attention would need there."""
     group = bench.config.attention
 
     def measure() -> Row:
         work = _attention(bench, group.length, form.implementation, form.dtype)
         seconds = timing.median_seconds(work.call, seconds=bench.config.clock.seconds / 2)
-        scores = 4.0 * group.batch_size * group.num_heads * group.length**2
-        ratio = work.peak_memory and scores / work.peak_memory
+        shape = group.batch_size, group.length, group.num_heads, group.head_size
+        plain = attention_works.attention_bytes_planned(*shape, 'plain', form.dtype)
+        ratio = plain / work.peak_memory if plain and work.peak_memory else None
         return {
             'seconds': seconds,
             'peer_seconds': None,
             'ratio': ratio,
             'ratio_interval': None,
-            'ratio_of': 'bytes: one float32 array of T × T scores ÷ all that is planned for',
-            'peer_peak_memory': scores,
+            'ratio_of': 'bytes planned for: arguments, results and temporaries',
+            'peer_peak_memory': plain,
+            'one_scores_array_bytes': 4 * group.batch_size * group.num_heads * group.length**2,
             **bench.speed(work, seconds, form.dtype),
             'bars': at_least('ratio', ratio, form.memory_bar),
         }
@@ -68,7 +70,7 @@ def _attention_memory(bench: Bench, name: str, form: Any) -> None:
     key = {
         'work': f'{name} attention, {form.dtype}, memory',
         'shape': _attention_shape(group, group.length),
-        'peer': "plain attention's T × T scores",
+        'peer': 'our plain attention, compiled and not run',
     }
     settings = [group.to_dict(), bench.config.clock.to_dict(), bench.config.seed]
     bench.results.row('rows', key, settings, measure)

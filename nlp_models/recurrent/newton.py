@@ -28,7 +28,6 @@ recurrence more; with diagonal ones it is itself found by iteration, each time s
 left with the diagonal. There are no forward-mode derivatives.
 """
 
-from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple, cast
 
