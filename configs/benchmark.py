@@ -85,7 +85,7 @@ def _cpu() -> Any:
             loop=dict(
                 run='4x128',
                 steps=100,  # of each round
-                rounds=6,
+                rounds=14,
                 characters=200_000,  # of the random text it trains on
                 bar=1 / 1.05,
             ),
@@ -101,7 +101,7 @@ def _cpu() -> Any:
             ),
             win_map=dict(
                 lengths=(64, 256, 1024, 4096, 16384),
-                widths=(8, 16, 32, 64, 128, 256, 512),
+                widths=(8, 32, 128, 512),
                 attention='auto',  # its implementation
                 seconds=1.0,  # to spend on a point, beside compiling and what is slow
                 rounds=3,  # at least

@@ -83,7 +83,7 @@ def test_logarithms_are_the_linear_form(reverse):
 
 
 @pytest.mark.parametrize('name', ['mingru', 'minlstm', 'linear'])
-@pytest.mark.parametrize('scale', [1.0, 30.0])
+@pytest.mark.parametrize('scale', [pytest.param(1.0, marks=pytest.mark.slow), 30.0])
 def test_long_sequences_and_hard_gates_keep_their_digits(name, scale):
     """At T = 4096, against the scan in float64; ± 30 saturates every gate."""
     cell, steps, size = library_cell(name), 4096, 4

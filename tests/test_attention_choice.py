@@ -166,11 +166,21 @@ def test_a_config_that_cannot_be_built(fields, message):
         built(**fields)
 
 
-def test_forward_mode_needs_the_plain_one():
+def test_forward_mode_and_second_derivatives_need_the_plain_one():
     q, k, v = random_arrays(8)
-    jax.jvp(lambda q: attend(q, k, v, implementation='plain'), (q,), (q,))
+
+    def total(q, implementation):
+        return (attend(q, k, v, implementation=implementation) ** 2).sum()
+
+    def slope(q, implementation):
+        return jax.grad(total)(q, implementation).sum()
+
+    jax.jvp(partial(total, implementation='plain'), (q,), (q,))
+    assert jax.grad(slope)(q, 'plain').any()
     with pytest.raises(TypeError, match='forward-mode'):
-        jax.jvp(lambda q: attend(q, k, v, implementation='chunked'), (q,), (q,))
+        jax.jvp(partial(total, implementation='chunked'), (q,), (q,))
+    with pytest.raises(ValueError, match='Reverse-mode differentiation does not work'):
+        jax.grad(slope)(q, 'chunked')
 
 
 # Other devices: what is picked for them lowers, with its gradient.

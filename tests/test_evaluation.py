@@ -35,6 +35,13 @@ PAIRS = [
     *((name, 'associative') for name in LINEAR),
 ]
 every_pair = pytest.mark.parametrize(('name', 'evaluation'), PAIRS)
+
+# Where compiling is most of the time and the pairs hardly differ, the others are for `-m slow`.
+SOME = [('gru', 'newton'), ('lstm', 'quasi_newton'), ('mingru', 'associative')]
+some_pairs = pytest.mark.parametrize(
+    ('name', 'evaluation'),
+    [pytest.param(*pair, marks=() if pair in SOME else pytest.mark.slow) for pair in PAIRS],
+)
 LENGTHS = np.array([3, 6, 0, 1])
 
 
@@ -66,7 +73,7 @@ def test_float64_is_the_equations_and_their_gradients(name, evaluation):
     assert_close(mine, (results, gradients), absolute=1e-10)
 
 
-@every_pair
+@some_pairs
 def test_float32_is_the_equations_and_their_gradients(name, evaluation):
     arrays, weights, results, gradients = truth(name)
     arrays, weights = jax.tree.map(lambda a: jnp.asarray(a, jnp.float32), (arrays, weights))
@@ -105,7 +112,7 @@ def test_ragged_and_reverse_are_the_plain_scans(name, evaluation, ragged, revers
             assert not np.any(gradients['x'][row, length:])
 
 
-@every_pair
+@some_pairs
 def test_bfloat16_is_near_float32(name, evaluation):
     arrays = jax.tree.map(lambda a: jnp.asarray(a, jnp.bfloat16), longer_arrays(name))
     exact = jax.tree.map(lambda a: a.astype(jnp.float32), arrays)
@@ -121,7 +128,7 @@ def test_bfloat16_is_near_float32(name, evaluation):
     assert_close(mine[1], want[1], relative=0.05)
 
 
-@every_pair
+@some_pairs
 def test_two_devices_are_one(name, evaluation):
     arrays = jax.tree.map(lambda a: jnp.asarray(a, jnp.float32), longer_arrays(name))
     run = runner(name, evaluation)

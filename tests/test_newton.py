@@ -51,10 +51,10 @@ def results_and_gradients(cell: Cell, arrays: Any, scan: Any) -> Any:
     ('name', 'scale', 'jacobian', 'most'),
     [
         ('gru', 1.0, 'full', 8),
-        ('lstm', 1.0, 'full', 10),
-        ('gru', 3.0, 'full', 30),
+        pytest.param(*('lstm', 1.0, 'full', 10), marks=pytest.mark.slow),
+        pytest.param(*('gru', 3.0, 'full', 30), marks=pytest.mark.slow),
         ('lstm', 3.0, 'full', 20),
-        ('gru', 1.0, 'diagonal', 25),
+        pytest.param(*('gru', 1.0, 'diagonal', 25), marks=pytest.mark.slow),
         ('lstm', 1.0, 'diagonal', 50),
     ],
 )

@@ -15,13 +15,6 @@ from nlp_models.recurrent.cells import Cell
 EVALUATIONS = ('auto', 'sequential', 'associative', 'newton', 'quasi_newton', 'cudnn')
 BACKWARDS = ('custom', 'autodiff')
 
-# Where a linear cell's scan beats its parallel form. Forward and backward on 2 CPU cores, ms, scan
-# and parallel, at (B, T, N) of (16, 64, 256), (16, 1024, 64) and (1, 16384, 64):
-#     mingru      7.2 and 13.3     36.6 and 52.9     47.4 and 77.4
-#     minlstm    11.2 and 12.5     52.4 and 77.6     82.1 and 95.7
-#     linear      2.6 and  2.8      6.8 and 15.9      6.7 and 24.9
-_SCAN_IS_FASTER = ('cpu',)
-
 
 def make_evaluation(cell: Cell, name: str = 'auto', backward: str = 'custom') -> Callable:
     """The function that runs a cell over a sequence.
@@ -78,7 +71,7 @@ def make_evaluation(cell: Cell, name: str = 'auto', backward: str = 'custom') ->
 
     def scan(cell, params, carry, x, **kwargs):
         # Asked while the model is traced: it may be built in one place and run in another.
-        if cell.terms is not None and platforms.choices().platform not in _SCAN_IS_FASTER:
+        if cell.terms is not None and platforms.choices().parallel_in_time:
             return associative.scan(cell, params, carry, x, backward=backward, **kwargs)
         if backward == 'custom' and cudnn.is_lstm(cell) and cudnn.takes(x):
             return cudnn.scan(cell, params, carry, x, **kwargs)

@@ -13,7 +13,7 @@ from jaxtyping import Array, Float, Int
 
 from nlp_models.errors import require
 from nlp_models.recurrent import through_time
-from nlp_models.recurrent.cells import Cell, inputs
+from nlp_models.recurrent.cells import Cell, inputs, state_size
 
 BACKWARDS = ('custom', 'autodiff')
 
@@ -104,7 +104,7 @@ def bidirectional(
     Returns:
       y `[B, T, 2N]`.
     """
-    hidden_size = params['forward']['W'].shape[0]
+    hidden_size = state_size(cell, params['forward'])
     zeros = start(cell, x.shape[0], hidden_size, x.dtype)
     _, forward = scan(cell, params['forward'], zeros, x, lengths=lengths)
     _, backward = scan(cell, params['backward'], zeros, x, lengths=lengths, reverse=True)

@@ -10,7 +10,7 @@ are.
 """
 
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -41,6 +41,9 @@ def scan(
 
     Returns:
       (carry after the last step read, y `[B, T, N]`).
+
+    Raises:
+      TypeError: under forward-mode differentiation.
     """
     real = None
     if lengths is not None:
@@ -48,7 +51,15 @@ def scan(
     if reverse:
         x, real = jnp.flip(x, 1), None if real is None else jnp.flip(real, 0)
     size = _chunk_size(x.shape[0], x.shape[1], params['b'])
-    carry, y = _scan(adjoint, size, params, carry, x, real)
+    try:
+        carry, y = cast(Any, _scan)(adjoint, size, params, carry, x, real)
+    except TypeError as error:
+        if 'forward-mode' not in str(error):
+            raise
+        raise TypeError(
+            'forward-mode differentiation (jvp, jacfwd, hessian) of a recurrence needs '
+            "backward='autodiff', not its hand-derived backward pass (custom_vjp)"
+        ) from error
     return carry, jnp.flip(y, 1) if reverse else y
 
 
@@ -124,7 +135,7 @@ def _scan_backward(adjoint, size, saved, gradient):
         before = jnp.maximum(begin - 1, 0)
         known = begin > 0
         if real is not None:
-            known = known & _cut(real, before, 1)[0]
+            known = known & lax.dynamic_slice_in_dim(real, before, 1)[0]
         first = jnp.where(known, _time_first(y, before, 1)[0], h_start)
         h_prev = jnp.concatenate([first[None], h[:-1]])
         if real_now is not None and count > 1:
