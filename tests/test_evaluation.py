@@ -34,7 +34,15 @@ PAIRS = [
     ),
     *((name, 'associative') for name in LINEAR),
 ]
-every_pair = pytest.mark.parametrize(('name', 'evaluation'), PAIRS)
+every_pair = pytest.mark.parametrize(
+    ('name', 'evaluation'),
+    [
+        pytest.param(
+            *pair, marks=pytest.mark.slow if pair[0] in ('rnn_tanh', 'gru_reset_after') else ()
+        )
+        for pair in PAIRS
+    ],
+)
 
 # Where compiling is most of the time and the pairs hardly differ, the others are for `-m slow`.
 SOME = [('gru', 'newton'), ('lstm', 'quasi_newton'), ('mingru', 'associative')]
@@ -96,7 +104,7 @@ def plain_results(name: str, ragged: bool, reverse: bool) -> Any:
     return arrays, weights, results_and_gradients(run, weights, arrays)
 
 
-@every_pair
+@some_pairs
 @pytest.mark.parametrize(('ragged', 'reverse'), [(True, False), (True, True)])
 def test_ragged_and_reverse_are_the_plain_scans(name, evaluation, ragged, reverse):
     with jax.enable_x64(True):
