@@ -1,11 +1,15 @@
-"""Trees of arrays: paths, counts, digests."""
+"""Trees of arrays: paths, counts, digests, layers stacked or one by one."""
 
 import hashlib
 from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+
+# The name of what holds all layers at once; the first axis of its arrays is the layer.
+LAYERS = 'layers'
 
 
 def map_with_path(function: Callable[[str, Any], Any], tree: Any) -> Any:
@@ -55,3 +59,25 @@ def digests(tree: Any) -> dict[str, str]:
 
     map_with_path(add, tree)
     return result
+
+
+def stack_layers(tree: dict[str, Any]) -> dict[str, Any]:
+    """Put the subtrees `layer_0`, `layer_1`, … into one, `layers`, along a new first axis.
+
+    Args:
+      tree: a dict; what else it holds stays as it is.
+
+    Returns:
+      The dict with `layers` in place of them.
+    """
+    names = [f'layer_{i}' for i in range(sum(name.startswith('layer_') for name in tree))]
+    rest = {name: value for name, value in tree.items() if name not in names}
+    return {**rest, LAYERS: jax.tree.map(lambda *a: jnp.stack(a), *(tree[n] for n in names))}
+
+
+def unstack_layers(tree: dict[str, Any]) -> dict[str, Any]:
+    """Take `layers` apart again into `layer_0`, `layer_1`, …: undoes `stack_layers`."""
+    rest = {name: value for name, value in tree.items() if name != LAYERS}
+    number = jax.tree.leaves(tree[LAYERS])[0].shape[0]
+    layers = {f'layer_{i}': jax.tree.map(lambda a: a[i], tree[LAYERS]) for i in range(number)}  # noqa: B023
+    return {**rest, **layers}

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from nlp_models import trees
 from nlp_models.attention import cache as kv
 from nlp_models.attention.blocks import Block, BlockConfig
 from nlp_models.attention.decoder import make_decoder
@@ -223,7 +224,10 @@ def decoder_run(*, key=None, room=0, **options):
     fields = {name: options.pop(name) for name in ('norm', 'dropout_rate') if name in options}
     config = BlockConfig(width=D, num_heads=H, feed_forward_size=F, num_layers=2, **fields)
     model = make_decoder(config, max_length=T, positions='learned', **options)
-    params = f32(random_like(jax.eval_shape(model.init, jax.random.key(0))))
+    unrolled = make_decoder(config, max_length=T, positions='learned')
+    params = f32(random_like(jax.eval_shape(unrolled.init, jax.random.key(0))))
+    if options.get('scan_layers'):
+        params = trees.stack_layers(params)
     x, weights = f32((normal(B, T, D), normal(B, T, D, seed=9)))
     lengths = jnp.asarray([5, 2, 3], jnp.int32) if room else None
     drop = None if key is None else jax.random.key(key)
@@ -233,7 +237,7 @@ def decoder_run(*, key=None, room=0, **options):
         return jnp.sum(y * weights), (y, state)
 
     (_, (y, state)), gradients = jax.jit(jax.value_and_grad(loss, has_aux=True))(params)
-    return y, state, gradients
+    return y, state, trees.unstack_layers(gradients) if trees.LAYERS in gradients else gradients
 
 
 @pytest.mark.parametrize('how', [{'remat': True}, {'scan_layers': True}], ids=str)

@@ -10,7 +10,7 @@ import optax
 import pytest
 
 from configs import lm
-from nlp_models import models
+from nlp_models import models, trees
 from nlp_models.errors import InputError
 from nlp_models.training import optimizers, parallel
 from nlp_models.training.objectives import cross_entropy, language_modelling
@@ -104,6 +104,17 @@ def test_devices_agree_with_adamw_where_no_gradient_is_zero_by_symmetry(num_devi
     model, config = small('transformer', use_bias=False), optimizer_config()
     one, many = (run(model, config, num_devices=n) for n in (1, num_devices))
     assert largest_difference(one.params, many.params) <= 1e-6
+
+
+def test_stacked_layers_train_as_layers_one_by_one():
+    """The same start, and decay on matrices alone: a gain of each of two layers is no matrix."""
+    config = optimizer_config(weight_decay=0.3, clip_norm=0.1)
+    plain, scanned = (
+        run(small('transformer', use_bias=False, num_layers=2, scan_layers=s), config, num_devices=2)
+        for s in (False, True)
+    )
+    body = trees.unstack_layers(scanned.params['body'])
+    assert largest_difference(plain.params, {**scanned.params, 'body': body}) <= 1e-6
 
 
 def test_accumulation_is_the_whole_batch_cut_up():

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from nlp_models import trees
 from nlp_models.attention import cache as kv
 from nlp_models.attention.blocks import Block, BlockConfig, layer_norm
 from nlp_models.attention.positions import sinusoidal
@@ -33,8 +34,9 @@ def make_decoder(
       max_length: tokens in all that learned positions are made for.
       positions: 'learned' (GPT-2), 'sinusoidal', 'rotary' or 'none'.
       remat: recompute each block in the backward pass instead of keeping its activations.
-      scan_layers: run the blocks as one `lax.scan` over their stacked parameters: compiled once
-        instead of L times. The parameter tree is the same either way.
+      scan_layers: run the blocks as one `lax.scan`: compiled once instead of L times. The layers'
+        parameters, `layer_0`, `layer_1`, … otherwise, then lie stacked under `trees.LAYERS`, with
+        the layer as their first axis (`trees.stack_layers` and `trees.unstack_layers`).
 
     Returns:
       A `SequenceModel` from x `[B, T, D]` to y `[B, T, D]`.
@@ -47,10 +49,12 @@ def make_decoder(
         keys = jax.random.split(key, config.num_layers + 1)
         x = jnp.zeros((1, 1, config.width), config.dtype)
         where = jnp.zeros((1, 1), jnp.int32)
-        params = {
+        params: dict[str, Any] = {
             name: block.init(k, x, None, where, None, None)['params']
             for name, k in zip(layers, keys[1:], strict=True)
         }
+        if scan_layers:
+            params = trees.stack_layers(params)
         if positions == 'learned':
             std = config.init_std or 0.02
             params['positions'] = std * jax.random.normal(keys[0], (max_length, config.width))
@@ -80,16 +84,17 @@ def make_decoder(
             layer_params, cache, layer_key = layer
             return block.apply({'params': layer_params}, x, cache, where, lengths, layer_key)
 
-        caches: list[Any] = [None] * len(layers) if state is None else list(state)
-        keys = [None] * len(layers) if key is None else list(jax.random.split(key, len(layers)))
-        per_layer = list(zip([params[name] for name in layers], caches, keys, strict=True))
+        keys = None if key is None else jax.random.split(key, len(layers))
         if scan_layers:
-            stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *per_layer)
-            x, new = lax.scan(run, x, stacked)
+            # Outside the loop there is a cache for each layer, so that its rows come first.
+            stacked = None if state is None else jax.tree.map(lambda *a: jnp.stack(a), *state)
+            x, new = lax.scan(run, x, (params[trees.LAYERS], stacked, keys))
             caches = [jax.tree.map(lambda a: a[i], new) for i in range(len(layers))]  # noqa: B023
         else:
-            for i, layer in enumerate(per_layer):
-                x, caches[i] = run(x, layer)
+            caches: list[Any] = [None] * len(layers) if state is None else list(state)
+            for i, name in enumerate(layers):
+                layer_key = None if keys is None else keys[i]
+                x, caches[i] = run(x, (params[name], caches[i], layer_key))
         if config.norm == 'pre':
             x = cast(jax.Array, final_norm.apply({'params': params['final_norm']}, x))
         return (None if state is None else tuple(caches)), x

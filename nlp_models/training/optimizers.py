@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from nlp_models import trees
 from nlp_models.errors import require
 
 OPTIMIZERS = ('adamw', 'sgd')
@@ -54,7 +55,12 @@ def build_optimizer(config: Any) -> optax.GradientTransformation:
 
 
 def _is_matrix(params: Any) -> Any:
-    return jax.tree.map(lambda leaf: leaf.ndim >= 2, params)
+    """Which leaves have two axes or more, the layer not counted where layers are stacked."""
+
+    def more_than_one_axis(path: str, leaf: Any) -> bool:
+        return leaf.ndim - (trees.LAYERS in path.split('/')) >= 2
+
+    return trees.map_with_path(more_than_one_axis, params)
 
 
 def build_schedule(config: Any) -> Callable[[Any, Any], jax.Array]:
