@@ -81,7 +81,7 @@ def _cpu() -> Any:
                 value_bar=1e-5,  # greatest difference from the scan's values, with full Jacobians
                 gradient_bar=1e-4,  # and from its gradients, over their greatest magnitude
             ),
-            compiling=dict(run='4x128', num_layers=12, rounds=3, bar=3.0),
+            compiling=dict(run='4x128', num_layers=12, rounds=7, bar=3.0),
             loop=dict(
                 run='4x128',
                 steps=100,  # of each round

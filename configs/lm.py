@@ -92,7 +92,7 @@ def _model(family: str) -> dict:
             attention='auto',  # plain, chunked, cudnn, pallas_tpu; auto: by device and length
             window=0,  # tokens a token sees with itself; 0: all before it
             remat=False,  # recompute the blocks in the backward pass, to save memory
-            scan_layers=False,  # compile one block instead of num_layers
+            scan_layers=False,  # compile one block, not num_layers; their parameters lie stacked
         )
     extra = {
         'rnn': dict(activation='tanh'),  # σ: tanh or sigmoid

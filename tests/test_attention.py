@@ -254,6 +254,27 @@ def test_remat_and_scan_layers_change_nothing(how, call):
         np.testing.assert_allclose(have, want, rtol=0, atol=bound)
 
 
+def planned_bytes(steps: int, **options: Any) -> int:
+    """What the gradient of a decoder of four layers needs beside arguments and results."""
+    config = BlockConfig(D, H, F, num_layers=4, attention='chunked')
+    model = make_decoder(config, max_length=steps, **options)
+    params = jax.eval_shape(model.init, jax.random.key(0))
+
+    def loss(params, x):
+        return jnp.sum(model.apply(params, None, x)[1])
+
+    x = jax.ShapeDtypeStruct((1, steps, D), jnp.float32)
+    return jax.jit(jax.grad(loss)).lower(params, x).compile().memory_analysis().temp_size_in_bytes
+
+
+def test_scanned_layers_keep_no_scores_and_less_than_all():
+    steps = 2048
+    everything, kept = planned_bytes(steps), planned_bytes(steps, scan_layers=True)
+    nothing = planned_bytes(steps, scan_layers=True, remat=True)
+    assert nothing < kept < everything
+    assert kept < 4 * steps**2  # one head's weights in one layer
+
+
 @pytest.mark.parametrize('attention', ['plain', 'chunked'])
 @pytest.mark.parametrize('window', [0, 3])
 def test_in_pieces_with_a_cache_as_at_once(attention, window):

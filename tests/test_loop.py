@@ -9,12 +9,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from ml_collections import ConfigDict
 
 from configs import lm
 from nlp_models.data import store
 from nlp_models.errors import InputError, RunError
 from nlp_models.training import checkpoints, loop, optimizers
-from nlp_models.training.program import Program
+from nlp_models.training.program import Program, build_program
 from nlp_models.training.trained import load_run
 from nlp_models.training.workdir import MAY_CHANGE, read_config, read_metrics
 from tests.commands import text_file
@@ -42,6 +43,18 @@ def config(text, family='gru', **fields) -> Any:
     return config
 
 
+UNCOMPILED = ('steps', 'eval_every', 'checkpoint_every', 'keep_checkpoints')
+_programs: dict[str, Program] = {}
+
+
+def train(config, workdir, **options):
+    """Call the loop, each program compiled once for all tests."""
+    key = json.dumps({k: v for k, v in config.to_dict().items() if k not in UNCOMPILED})
+    if key not in _programs:
+        _programs[key] = build_program(ConfigDict(json.loads(config.to_json())))
+    return loop.train(config, str(workdir), program=_programs[key], **options)
+
+
 def comparable(workdir):
     return [
         {k: line[k] for k in DETERMINISTIC if k in line}
@@ -56,7 +69,7 @@ def arrays(workdir):
 
 
 def test_a_run_learns_and_writes_down_what_it_did(text, tmp_path):
-    result = loop.train(config(text), str(tmp_path))
+    result = train(config(text), tmp_path)
     lines = read_metrics(tmp_path / 'metrics.jsonl')
     assert [line['step'] for line in lines] == [5, 10, 15, 20, 25, 30]
     assert [line['step'] for line in lines if 'valid_loss' in line] == [10, 20, 30]
@@ -75,13 +88,14 @@ def test_a_run_learns_and_writes_down_what_it_did(text, tmp_path):
 
 
 def test_the_reported_losses_are_those_of_the_saved_parameters(text, tmp_path):
-    result = loop.train(config(text, 'transformer'), str(tmp_path))
+    result = train(config(text, 'transformer'), tmp_path)
     run = load_run(str(tmp_path), best=False)
+    apply = jax.jit(run.model.apply)
     tokens, nats, count = store.load_dataset(run.config.data).validation, 0.0, 0
     for begin in range(0, len(tokens) - 1, 16):  # window by window, in float64
         window = np.asarray(tokens[begin : begin + 17], np.int32)
         state = run.model.start(run.params, 1)
-        _, logits = run.model.apply(run.params, state, jax.numpy.asarray(window[None, :-1]))
+        _, logits = apply(run.params, state, jax.numpy.asarray(window[None, :-1]))
         logits = np.asarray(logits[0], np.float64)
         logp = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
         nats -= logp[np.arange(len(window) - 1), window[1:]].sum()
@@ -95,7 +109,7 @@ def test_stopped_and_started_again_it_ends_the_same(text, tmp_path, family, monk
     whole = config(text, family)
     whole.carry_state = family == 'gru'
     whole.model.update(dropout_rate=0.1, num_layers=2)
-    loop.train(whole, str(tmp_path / 'whole'))
+    train(whole, tmp_path / 'whole')
 
     class Killed(BaseException):
         pass
@@ -105,21 +119,21 @@ def test_stopped_and_started_again_it_ends_the_same(text, tmp_path, family, monk
             raise Killed
 
     with pytest.raises(Killed):
-        loop.train(whole, str(tmp_path / 'parts'), progress=die)
+        train(whole, tmp_path / 'parts', progress=die)
     assert comparable(tmp_path / 'parts')[-1]['step'] == 15  # ahead of the checkpoint of step 10
-    loop.train(whole, str(tmp_path / 'parts'))
+    train(whole, tmp_path / 'parts')
     assert comparable(tmp_path / 'parts') == comparable(tmp_path / 'whole')
     assert arrays(tmp_path / 'parts') == arrays(tmp_path / 'whole')
 
 
 def test_a_finished_run_is_not_run_again(text, tmp_path):
-    first = loop.train(config(text), str(tmp_path))
+    first = train(config(text), tmp_path)
     lines = (tmp_path / 'metrics.jsonl').read_text()
 
     def refuse(*_):
         raise AssertionError('a step was taken')
 
-    again = loop.train(config(text), str(tmp_path), progress=refuse)
+    again = train(config(text), tmp_path, progress=refuse)
     assert again['valid_loss'] == first['valid_loss']
     assert (tmp_path / 'metrics.jsonl').read_text() == lines
 
@@ -127,10 +141,10 @@ def test_a_finished_run_is_not_run_again(text, tmp_path):
 @pytest.mark.parametrize('devices', [1, 4])
 def test_a_checkpoint_of_two_devices_goes_on_with_one_and_with_four(text, tmp_path, devices):
     begun = config(text, num_devices=2, steps=10, carry_state=True)
-    loop.train(begun, str(tmp_path))
+    train(begun, tmp_path)
     before = checkpoints.load_newest(tmp_path / 'checkpoints')
     begun.update(num_devices=devices, steps=20)
-    loop.train(begun, str(tmp_path))
+    train(begun, tmp_path)
     after = checkpoints.load_newest(tmp_path / 'checkpoints')
     assert before is not None
     assert after is not None
@@ -139,8 +153,8 @@ def test_a_checkpoint_of_two_devices_goes_on_with_one_and_with_four(text, tmp_pa
     # What two devices go on to, up to the rounding of sums.
     begun.update(num_devices=2)
     twin = tmp_path / 'twin'
-    loop.train(config(text, num_devices=2, steps=10, carry_state=True), str(twin))
-    loop.train(begun, str(twin))
+    train(config(text, num_devices=2, steps=10, carry_state=True), twin)
+    train(begun, twin)
     reference = checkpoints.load_newest(twin / 'checkpoints')
     assert reference is not None
     for a, b in zip(
@@ -152,15 +166,15 @@ def test_a_checkpoint_of_two_devices_goes_on_with_one_and_with_four(text, tmp_pa
 
 
 def test_what_may_change_and_what_not(text, tmp_path):
-    loop.train(config(text, steps=10), str(tmp_path))
-    loop.train(config(text, steps=12, eval_every=3, checkpoint_every=7), str(tmp_path))
+    train(config(text, steps=10), tmp_path)
+    train(config(text, steps=12, eval_every=3, checkpoint_every=7), tmp_path)
     assert 'steps' in MAY_CHANGE
     other = config(text, steps=12)
     other.optimizer.learning_rate = 0.5
     other.seed = 3
     before = (tmp_path / 'metrics.jsonl').read_bytes()
     with pytest.raises(InputError, match=r'optimizer.learning_rate \(0.01, now 0.5\), seed'):
-        loop.train(other, str(tmp_path))
+        train(other, tmp_path)
     assert (tmp_path / 'metrics.jsonl').read_bytes() == before
     assert read_config(tmp_path).to_dict()['optimizer']['learning_rate'] == 0.01
 
@@ -184,7 +198,7 @@ def test_what_is_not_finite_is_never_saved(text, tmp_path, monkeypatch, checkpoi
 
 
 def test_stopped_while_evaluating_it_evaluates_on_going_on(text, tmp_path, monkeypatch):
-    loop.train(config(text), str(tmp_path / 'whole'))
+    train(config(text), tmp_path / 'whole')
     evaluate, calls = Program.evaluate, []
 
     def stopped(self, params, tokens, *, stride=None, stop=lambda: False):
@@ -196,13 +210,13 @@ def test_stopped_while_evaluating_it_evaluates_on_going_on(text, tmp_path, monke
     with monkeypatch.context() as patched:
         patched.setattr(Program, 'evaluate', stopped)
         with pytest.raises(loop.Stopped) as ended:
-            loop.train(config(text), str(tmp_path / 'parts'))
+            train(config(text), tmp_path / 'parts')
     assert ended.value.code == 143
     saved = checkpoints.load_newest(tmp_path / 'parts' / 'checkpoints')
     assert saved is not None
     assert (saved.step, saved.info['logged']) == (20, False)
     assert comparable(tmp_path / 'parts')[-1]['step'] == 15
-    loop.train(config(text), str(tmp_path / 'parts'))
+    train(config(text), tmp_path / 'parts')
     assert comparable(tmp_path / 'parts') == comparable(tmp_path / 'whole')
     assert arrays(tmp_path / 'parts') == arrays(tmp_path / 'whole')
 
@@ -214,11 +228,11 @@ def test_steps_can_be_lowered_to_what_is_done_and_not_below(text, tmp_path, stop
             signal.raise_signal(signal.SIGINT)
 
     with pytest.raises(loop.Stopped):
-        loop.train(config(text), str(tmp_path), progress=stop)
+        train(config(text), tmp_path, progress=stop)
     with pytest.raises(InputError, match=f'steps is 7: the run has done {stopped_at} already'):
-        loop.train(config(text, steps=7), str(tmp_path))
+        train(config(text, steps=7), tmp_path)
     assert read_config(tmp_path).to_dict()['steps'] == 30
-    result = loop.train(config(text, steps=stopped_at), str(tmp_path))
+    result = train(config(text, steps=stopped_at), tmp_path)
     assert (result['step'], math.isfinite(result['valid_loss'])) == (stopped_at, True)
     steps = [line['step'] for line in read_metrics(tmp_path / 'metrics.jsonl')]
     assert steps == sorted({s for s in range(5, stopped_at + 1, 5)} | {stopped_at})
@@ -239,12 +253,12 @@ def test_a_run_does_not_go_on_with_another_text(text, tmp_path, family):
 
 
 def test_damaged_checkpoints_are_skipped_and_written_again(text, tmp_path):
-    loop.train(config(text), str(tmp_path / 'whole'))
-    loop.train(config(text), str(tmp_path / 'hurt'))
+    train(config(text), tmp_path / 'whole')
+    train(config(text), tmp_path / 'hurt')
     newest = max((tmp_path / 'hurt' / 'checkpoints').iterdir())
     file = next(f for f in newest.rglob('d/*') if f.is_file())
     file.write_bytes(file.read_bytes()[:-5])
-    loop.train(config(text), str(tmp_path / 'hurt'))
+    train(config(text), tmp_path / 'hurt')
     assert arrays(tmp_path / 'hurt') == arrays(tmp_path / 'whole')
     assert comparable(tmp_path / 'hurt') == comparable(tmp_path / 'whole')
 

@@ -109,10 +109,9 @@ def test_devices_agree_with_adamw_where_no_gradient_is_zero_by_symmetry(num_devi
 def test_stacked_layers_train_as_layers_one_by_one():
     """The same start, and decay on matrices alone: a gain of each of two layers is no matrix."""
     config = optimizer_config(weight_decay=0.3, clip_norm=0.1)
-    plain, scanned = (
-        run(small('transformer', use_bias=False, num_layers=2, scan_layers=s), config, num_devices=2)
-        for s in (False, True)
-    )
+    fields = {'use_bias': False, 'num_layers': 2}
+    both = (small('transformer', scan_layers=scan, **fields) for scan in (False, True))
+    plain, scanned = (run(model, config, num_devices=2) for model in both)
     body = trees.unstack_layers(scanned.params['body'])
     assert largest_difference(plain.params, {**scanned.params, 'body': body}) <= 1e-6
 

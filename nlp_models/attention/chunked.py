@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.ad_checkpoint import checkpoint_name
 from jaxtyping import Array, Float
 
 from nlp_models import platforms
@@ -16,6 +17,8 @@ from nlp_models.attention.masks import Mask
 from nlp_models.errors import require
 
 LOWEST = float(jnp.finfo(jnp.float32).min)  # the score of what is hidden
+
+RESIDUALS = 'attention'  # how rematerialisation knows what is dear to compute again
 
 dot = partial(jnp.einsum, preferred_element_type=jnp.float32)
 
@@ -69,6 +72,7 @@ def _attention(q, k, v, mask: Mask, block: int):
 
 def _forward(q, k, v, mask, block):
     out, log_sum = _by_rows(partial(_forward_rows, block=block), mask, q, k, v)
+    out, log_sum = checkpoint_name(out, RESIDUALS), checkpoint_name(log_sum, RESIDUALS)
     return out, (q, k, v, mask, out, log_sum)
 
 

@@ -10,8 +10,17 @@ from jax import lax
 from nlp_models import trees
 from nlp_models.attention import cache as kv
 from nlp_models.attention.blocks import Block, BlockConfig, layer_norm
+from nlp_models.attention.chunked import RESIDUALS
 from nlp_models.attention.positions import sinusoidal
 from nlp_models.types import Key, Params, SequenceModel
+
+# What a scanned layer keeps for its backward pass: the products of dense layers and attention's own
+# residuals. A loop cannot see what the backward pass could as well compute again from these, and
+# would keep all that the gradients mention, GELU's seven intermediate arrays among them.
+_KEPT = jax.checkpoint_policies.save_from_both_policies(
+    jax.checkpoint_policies.dots_with_no_batch_dims_saveable,
+    jax.checkpoint_policies.save_only_these_names(RESIDUALS),
+)
 
 POSITIONS = ('learned', 'sinusoidal', 'rotary', 'none')
 
@@ -34,7 +43,8 @@ def make_decoder(
       max_length: tokens in all that learned positions are made for.
       positions: 'learned' (GPT-2), 'sinusoidal', 'rotary' or 'none'.
       remat: recompute each block in the backward pass instead of keeping its activations.
-      scan_layers: run the blocks as one `lax.scan`: compiled once instead of L times. The layers'
+      scan_layers: run the blocks as one `lax.scan`: compiled once instead of L times, and what is
+        cheap to compute again is not kept for the backward pass. The layers'
         parameters, `layer_0`, `layer_1`, … otherwise, then lie stacked under `trees.LAYERS`, with
         the layer as their first axis (`trees.stack_layers` and `trees.unstack_layers`).
 
@@ -42,7 +52,10 @@ def make_decoder(
       A `SequenceModel` from x `[B, T, D]` to y `[B, T, D]`.
     """
     layers = [f'layer_{i}' for i in range(config.num_layers)]
-    block = (nn.remat(Block) if remat else Block)(config)
+    kind = Block
+    if remat or scan_layers:
+        kind = nn.remat(Block, policy=None if remat else _KEPT, prevent_cse=not scan_layers)
+    block = kind(config)
     final_norm = layer_norm(config, 'final_norm')
 
     def init(key: Key) -> Params:
@@ -76,7 +89,9 @@ def make_decoder(
         steps = jnp.arange(x.shape[1])[None]  # [1, T]
         where = steps if state is None else state[0].length[:, None] + steps  # [B, T] or [1, T]
         if positions == 'learned':
-            x = x + params['positions'][where].astype(x.dtype)
+            table = params['positions']
+            here = table[None, : x.shape[1]] if state is None else table[where]
+            x = x + here.astype(x.dtype)
         elif positions == 'sinusoidal':
             x = x + sinusoidal(where, config.width).astype(x.dtype)
 

@@ -100,7 +100,11 @@ def train(
                     stop.exit(1, folder)
                 return result
             program = program or build_program(config)
-            return _Run(program, config, folder, stop, progress, on_line).go()
+            run = _Run(program, config, folder, stop, progress, on_line)
+            try:
+                return run.go()
+            finally:
+                run.writer.wait()  # before another may take the folder
         finally:
             folder.close()
 
@@ -120,6 +124,7 @@ class _Run:
         self.program, self.config, self.folder = program, config, folder
         self.stop, self.progress, self.on_line = stop, progress, on_line
         self.metrics = MetricsFile(folder.path)
+        self.writer = checkpoints.Writer(folder.checkpoints, config.keep_checkpoints)
         self.line: dict[str, Any] = {}
 
     def go(self) -> dict[str, Any]:
@@ -134,7 +139,6 @@ class _Run:
             parameters=program.parameters,
         )
         logging.info('Compiled the training step in %.1f s', program.compile_seconds)
-        self.writer = checkpoints.Writer(folder.checkpoints, config.keep_checkpoints)
         state: Any = program.init()
         step, logged = 0, True
         if restored is not None:
@@ -169,7 +173,6 @@ class _Run:
             intervals = (config.log_every, config.eval_every, config.checkpoint_every, config.steps)
             if any(step % every == 0 for every in intervals):
                 self.at_boundary(state, step)
-        self.writer.wait()
         return {
             **self.line,
             'parameters': program.parameters,

@@ -38,7 +38,9 @@ def cross_entropy(logits: Float[Array, 'B T V'], targets: Int[Array, 'B T']) -> 
     Returns:
       `[B, T]` float32.
     """
-    picked = jnp.take_along_axis(logits, targets[..., None], axis=-1)[..., 0]
+    # Not by index: the gradient of that is a scatter, one element after the other on a CPU.
+    hit = targets[..., None] == jnp.arange(logits.shape[-1])
+    picked = jnp.sum(jnp.where(hit, logits, 0), axis=-1)
     return jax.nn.logsumexp(logits, axis=-1) - picked
 
 
