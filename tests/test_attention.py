@@ -264,7 +264,9 @@ def planned_bytes(steps: int, **options: Any) -> int:
         return jnp.sum(model.apply(params, None, x)[1])
 
     x = jax.ShapeDtypeStruct((1, steps, D), jnp.float32)
-    return jax.jit(jax.grad(loss)).lower(params, x).compile().memory_analysis().temp_size_in_bytes
+    planned = jax.jit(jax.grad(loss)).lower(params, x).compile().memory_analysis()
+    assert planned is not None
+    return planned.temp_size_in_bytes
 
 
 def test_scanned_layers_keep_no_scores_and_less_than_all():
