@@ -41,6 +41,7 @@ def _cpu() -> Any:
             parts=(*_ROWS, 'families', 'win_map'),  # see `nlp_models/benchmark/run.py`
             seed=0,  # of parameters, inputs and cotangents
             num_devices=0,  # 0: the most that divide the batch (on a CPU, at most one a core)
+            precision='highest',  # float32 products on a GPU, torch's too; or high, default
             vocab_size=65,  # of the language models, as tinyshakespeare's
             clock=dict(
                 warm_up=10,  # calls of each before the clock starts
@@ -208,7 +209,7 @@ def _quick() -> Any:
     config = _cpu()
     _without_bars(config)
     config.parts = (*_ROWS, 'dtypes', 'families', 'win_map')
-    config.clock.update(warm_up=1, seconds=0.1, block_seconds=0.01, pause=0.005)
+    config.clock.update(warm_up=1, seconds=0.05, block_seconds=0.01, pause=0.005)
     config.matmul.update(size=512, seconds=0.1)
     config.recurrent.shapes = ((4, 32, 16),)
     pairs = config.recurrent.pairs
@@ -222,7 +223,7 @@ def _quick() -> Any:
     config.compiling.update(run='2x32', num_layers=2, rounds=1)
     config.loop.update(run='2x32', steps=30, rounds=2, characters=20_000)
     config.families.update(cells=('gru', 'mingru'), shapes=((4, 64, 16),), seconds=0.02)
-    config.win_map.update(lengths=(16, 64), widths=(8,), seconds=0.05)
+    config.win_map.update(lengths=(64,), widths=(8,), seconds=0.05)
     return config
 
 
@@ -231,6 +232,9 @@ def _gpu() -> Any:
     config = _cpu()
     _without_bars(config)
     config.parts = (*_ROWS, 'dtypes', 'families', 'win_map')
+    config.num_devices = 1  # as the peers have
+    for run in config.train_step.runs.values():
+        run.num_devices = 1
     config.matmul.update(dtypes=('float32', 'bfloat16'), size=8192)
     recurrent = config.recurrent
     recurrent.shapes = ((32, 256, 256), (16, 512, 128), (128, 512, 512))
@@ -243,6 +247,7 @@ def _gpu() -> Any:
     recurrent.forms.lstm_cudnn.evaluation = 'cudnn'
     recurrent.pairs += (('lstm_cudnn', 'lstm', ()), ('lstm_cudnn', 'torch', ()))
     large = _run(16, 1024, hidden_size=768, num_layers=12, num_heads=12)
+    large.num_devices = 1
     config.train_step.runs['12x768'] = large
     config.attention.update(batch_size=4, num_heads=12, lengths=(1024, 2048, 4096, 8192, 16384))
     config.attention.bytes_limit = 40e9

@@ -18,7 +18,7 @@ from nlp_models.attention.decoder import POSITIONS, make_decoder
 from nlp_models.errors import InputError, require
 from nlp_models.recurrent import adjoints, cells, diagonals, linear
 from nlp_models.recurrent.cells import Cell
-from nlp_models.recurrent.evaluation import make_evaluation
+from nlp_models.recurrent.evaluation import BACKWARDS, make_evaluation
 from nlp_models.recurrent.residual import make_residual_stack
 from nlp_models.recurrent.stack import make_stack
 from nlp_models.types import Key, LanguageModel, Params, SequenceModel, State
@@ -177,6 +177,13 @@ def _transformer(model: Any, max_length: int) -> SequenceModel:
         model.attention,
         f'must be one of {", ".join(("auto", *IMPLEMENTATIONS))}',
     )
+    _choose(model, 'backward', dict.fromkeys(BACKWARDS))
+    require(
+        model.backward == 'custom' or model.attention in ('auto', 'plain'),
+        'model.backward',
+        model.backward,
+        f'must be custom where model.attention is {model.attention}',
+    )
     require(model.window >= 0, 'model.window', model.window, 'must be at least 1, or 0 for none')
     config = BlockConfig(
         width=width,
@@ -191,6 +198,7 @@ def _transformer(model: Any, max_length: int) -> SequenceModel:
         init_std=model.init_std,
         attention=model.attention,
         window=model.window,
+        backward=model.backward,
         dtype=_choose(model, 'dtype', DTYPES),
     )
     return make_decoder(

@@ -1,13 +1,14 @@
 """What depends on the kind of device: one table, and the measurement behind each entry.
 
-Code that has a choice to make asks `choices()` while it is traced; nothing else in the library asks
-what it runs on. Every choice computes the same function (tests hold each against the plain form),
-so the table decides about time and memory alone.
+Code that has a choice to make asks `choices()` while it is traced. Which attention from what length
+on, and in what blocks, stands with its own measurements in `attention/`. Every choice computes the
+same function (tests hold each against the plain form), so the table decides about time and memory
+alone.
 """
 
 import contextlib
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 
@@ -25,7 +26,6 @@ class Choices(NamedTuple):
       flat_reduction: whether gradients are added up over devices as one vector.
       parallel_in_time: whether a recurrence that is linear in its state is run by an associative
         scan.
-      compiler_options: XLA's, for what `parallel.Devices.compile` compiles.
     """
 
     platform: str
@@ -34,7 +34,6 @@ class Choices(NamedTuple):
     dense_backward: bool = False
     flat_reduction: bool = False
     parallel_in_time: bool = True
-    compiler_options: dict[str, Any] | None = None
 
 
 TABLE = {
@@ -42,15 +41,14 @@ TABLE = {
     # tables. Ratios are of the time with the choice to that without.
     'cpu': Choices(
         'cpu',
-        scan_chunk_bytes=2**20,  # LSTM, B=32, T=256, N=256: 0.72; B=16, T=512, N=128: 0.55
-        scan_block_bytes=2**20,  # the first of these: 0.92
-        dense_backward=True,  # 4×128 transformer's training step: 0.78
-        flat_reduction=True,  # the same: 0.92
+        scan_chunk_bytes=2**20,  # LSTM, B=32, T=256, N=256: 0.68; B=16, T=512, N=128: 0.53
+        scan_block_bytes=2**20,  # the first of these: 0.92 to 0.98
+        dense_backward=True,  # 4×128 transformer's training step: 0.72
+        flat_reduction=True,  # the same: 0.93
         # In ms, step by step and by associative scan, at (B, T, N) = (16, 64, 256), (16, 1024, 64)
         # and (1, 16384, 64): minGRU 7 and 13, 37 and 53, 47 and 77; minLSTM 11 and 12, 52 and 78,
         # 82 and 96; linear 2.6 and 2.8, 6.8 and 16, 6.7 and 25.
         parallel_in_time=False,
-        compiler_options={'xla_cpu_prefer_vector_width': 512},  # LSTM as above: 0.95
     ),
     # Nothing has been measured here: everything hoisted, and XLA's own ways.
     'gpu': Choices('gpu'),
@@ -62,7 +60,10 @@ _assumed: list[Choices] = []
 
 def choices() -> Choices:
     """The choices for the device that code is being traced for."""
-    return _assumed[-1] if _assumed else TABLE[jax.default_backend()]
+    if _assumed:
+        return _assumed[-1]
+    platform = jax.default_backend()
+    return TABLE.get(platform, Choices(platform))
 
 
 @contextlib.contextmanager

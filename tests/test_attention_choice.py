@@ -1,7 +1,7 @@
 """Which attention is used: memory, the choice, refusals, and lowering for other devices."""
 
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -164,6 +164,30 @@ def test_the_config_names_it():
 def test_a_config_that_cannot_be_built(fields, message):
     with pytest.raises(InputError, match=message):
         built(**fields)
+
+
+def test_a_transformer_has_forward_mode_by_its_config():
+    model = cast(Any, get_config('transformer')).model
+    model.update(hidden_size=8, num_heads=2, num_layers=1)
+
+    def along(**fields):
+        model.update(**fields)
+        built = build(model, vocab_size=5, max_length=300)
+        tokens = jnp.arange(300)[None] % 5  # so long that attention would go in chunks
+
+        def loss(params):
+            return jnp.mean(built.apply(params, None, tokens)[1] ** 2)
+
+        params = built.init(jax.random.key(0))
+        return jax.jvp(loss, (params,), (params,))[1], jax.grad(loss), params
+
+    with pytest.raises(TypeError, match='forward-mode'):
+        along(backward='custom')
+    forward, gradient, params = along(backward='autodiff')
+    reverse = sum(jax.tree.leaves(jax.tree.map(jnp.vdot, gradient(params), params)))
+    assert float(forward) == pytest.approx(float(reverse), rel=1e-4)
+    with pytest.raises(InputError, match=r'model.backward is .autodiff.: it must be custom where'):
+        along(attention='chunked')
 
 
 def test_forward_mode_and_second_derivatives_need_the_plain_one():

@@ -148,14 +148,19 @@ def problem(case, dtype=jnp.float32):
     return arrays, truth(wide, allowed(steps, size, fields))
 
 
-def run(attention, arrays, mask):
-    """(y, (dq, dk, dv)), compiled."""
+def value_and_gradients(attention):
+    """`(q, k, v, d_y, mask) -> (y, (dq, dk, dv))`."""
 
     def both(q, k, v, d_y, mask):
         y, pull = jax.vjp(lambda *qkv: attention(*qkv, mask), q, k, v)
         return y, pull(d_y)
 
-    return jax.jit(both)(*arrays, mask)
+    return both
+
+
+def run(attention, arrays, mask):
+    """(y, (dq, dk, dv)), compiled."""
+    return jax.jit(value_and_gradients(attention))(*arrays, mask)
 
 
 def check(have, want, bound):
@@ -194,7 +199,8 @@ def test_bfloat16(name, case):
     arrays, want = problem(case, jnp.bfloat16)
     have = run(IMPLEMENTATIONS[name], arrays, make_mask(CASES[case].fields))
     assert all(x.dtype == jnp.bfloat16 for x in jax.tree.leaves(have))
-    check(have, want, 0.02)  # 8 bits, and p and ds are rounded to them
+    for x, truth in zip(jax.tree.leaves(have), jax.tree.leaves(want), strict=True):
+        check(x, truth, 0.02)  # 8 bits, and p and ds are rounded to them
 
 
 @pytest.mark.parametrize(('name', 'case'), [pair for pair in served if CASES[pair[1]].fields])
@@ -254,18 +260,34 @@ def test_blocks_hidden_whole_are_not_computed(fields, queries, unseen):
 @pytest.mark.parametrize('case', ['causal', 'all', 'window past the end'])
 def test_vmap_and_several_devices(case):
     arrays, want = problem(case)
-    fields, attention = CASES[case].fields, IMPLEMENTATIONS['chunked']
+    fields, both = CASES[case].fields, value_and_gradients(IMPLEMENTATIONS['chunked'])
     rows = [make_mask(fields, slice(b, b + 1)) for b in range(B)]
     mask = jax.tree.map(lambda *a: jnp.stack(a), *rows)
     stacked = [a[:, None] for a in arrays]  # one row to each
-
-    def both(q, k, v, d_y, mask):
-        y, pull = jax.vjp(lambda *qkv: attention(*qkv, mask), q, k, v)
-        return y, pull(d_y)
-
     transforms: Any = (jax.vmap, partial(jax.pmap, devices=jax.devices()[:B]))
     for over in transforms:
         check(jax.tree.map(lambda a: a[:, 0], over(both)(*stacked, mask)), want, 2e-6)
+
+
+@pytest.mark.parametrize(
+    'fields',
+    [
+        {'causal': True, 'lengths': [37, 5, 0, 20]},
+        {'causal': True, 'window': 12, 'start': [0, 3, 9, 1], 'lengths': [20, 37, 30, 1]},
+    ],
+    ids=str,
+)
+def test_two_devices_take_their_rows_one_after_the_other(fields):
+    draw = np.random.default_rng(0).normal
+    arrays = [jnp.asarray(draw(size=(4, 37, H, K)), jnp.float32) for _ in range(4)]
+    mask = make_mask(fields)
+    want = run(dot_product_attention, arrays, mask)
+    halves = jax.tree.map(lambda a: a.reshape(2, 2, *a.shape[1:]), (*arrays, mask))
+    both = value_and_gradients(IMPLEMENTATIONS['chunked'])
+    with mock.patch.object(jax.lax, 'map', wraps=jax.lax.map) as by_rows:
+        have = jax.pmap(both, devices=jax.devices()[:2])(*halves)
+    assert by_rows.call_count == 2  # forward and backward
+    check(jax.tree.map(lambda a: a.reshape(4, *a.shape[2:]), have), want, 2e-6)
 
 
 @pytest.mark.parametrize('case', ['all', 'padding', 'causal'])

@@ -232,7 +232,7 @@ def test_a_machine_with_jax_flax_optax_absl_and_ml_collections_alone(tmp_path):
     stored = json.loads((tmp_path / 'run' / 'results.json').read_text())
     assert [row['peer'] for row in stored['rows']] == [
         'flax.linen.RNN',
-        'our plain attention, compiled and not run',
+        'one array of scores, float32 [B, H, T, T]',
         'our plain attention',
     ]
     assert len(stored['win_map']) == 1

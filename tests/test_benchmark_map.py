@@ -19,7 +19,8 @@ def map_bench(tmp_path, **fields):
 
 
 def test_the_map_names_the_fastest_and_its_lead(tmp_path, monkeypatch):
-    times = dict(scan=0.008, newton=0.03, quasi_newton=0.02, associative=0.002, attention=0.004)
+    times = dict(scan=0.008, newton=0.03, quasi_newton=0.02, attention=0.004)
+    times |= dict(min_scan=0.005, associative=0.002)
 
     def make(made, strategy, length, width):
         return works.Work(sleeper(times[strategy]), 1.0, 0.0, 1.0)
@@ -32,6 +33,8 @@ def test_the_map_names_the_fastest_and_its_lead(tmp_path, monkeypatch):
     assert row['ratio'] == pytest.approx(2.0, rel=0.4)
     assert row['fastest_gru'] == 'scan'
     assert row['ratio_gru'] == pytest.approx(2.5, rel=0.4)
+    assert row['fastest_mingru'] == 'associative'
+    assert row['ratio_mingru'] == pytest.approx(2.5, rel=0.4)
     assert row['seconds_per_token'] == pytest.approx(0.002 / 16, rel=0.4)
     assert row['infeasible'] == {}
 

@@ -86,6 +86,20 @@ def test_bfloat16_goes_in_and_comes_out():
     assert_close(jax.tree.map(lambda a: np.asarray(a, np.float32), results), exact, relative=4e-3)
 
 
+@pytest.mark.usefixtures('no_gpu_needed')
+def test_the_gradients_of_bfloat16_are_near_float32s():
+    arrays = jax.tree.map(lambda a: jnp.asarray(a, jnp.bfloat16), longer_arrays('lstm'))
+
+    def gradients(arrays, scan):
+        results, pull = jax.vjp(lambda arrays: run(scan, arrays, reverse=True), arrays)
+        return pull(jax.tree.map(jnp.ones_like, results))[0]
+
+    mine = gradients(arrays, cudnn.scan)
+    assert all(leaf.dtype == jnp.bfloat16 for leaf in jax.tree.leaves(mine))
+    exact = gradients(jax.tree.map(lambda a: a.astype(jnp.float32), arrays), sequential.scan)
+    assert_close(jax.tree.map(lambda a: np.asarray(a, np.float32), mine), exact, relative=0.01)
+
+
 def test_weights_have_cudnns_places():
     params = jax.tree.map(lambda a: jnp.asarray(a, jnp.float32), random_arrays('lstm')['params'])
     size = params['U'].shape[0]

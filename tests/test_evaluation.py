@@ -142,17 +142,22 @@ def test_two_devices_are_one(name, evaluation):
     run = runner(name, evaluation)
     params = arrays.pop('params')
 
-    def gradient(params, rows):
-        def loss(params):
-            carry, y = run({'params': params, **rows})
-            return (y**2).sum() + sum((leaf**2).sum() for leaf in jax.tree.leaves(carry))
+    def loss(params, rows):
+        carry, y = run({'params': params, **rows})
+        return sum((leaf**2).sum() for leaf in jax.tree.leaves((carry, y))), (carry, y)
 
-        return jax.grad(loss)(params)
+    def function(params, rows):
+        """(gradients of the weights, what there is one of to a row)."""
+        (d_params, d_rows), results = jax.grad(loss, (0, 1), has_aux=True)(params, rows)
+        return d_params, (results, d_rows)
 
     halves = jax.tree.map(lambda a: a.reshape(2, -1, *a.shape[1:]), arrays)
-    parts = jax.pmap(gradient, in_axes=(None, 0))(params, halves)
-    mine = jax.tree.map(lambda a: np.asarray(a).sum(0), parts)
-    assert_close(mine, jax.jit(gradient)(params, arrays), relative=1e-5)
+    parts, shares = jax.pmap(function, in_axes=(None, 0))(params, halves)
+    mine = (
+        jax.tree.map(lambda a: np.asarray(a).sum(0), parts),
+        jax.tree.map(lambda a: np.asarray(a).reshape(-1, *a.shape[2:]), shares),
+    )
+    assert_close(mine, jax.jit(function)(params, arrays), relative=1e-5)
 
 
 @every_pair

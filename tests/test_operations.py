@@ -40,10 +40,20 @@ def test_dense_is_the_product_and_its_gradients(choice, shape):
     np.testing.assert_allclose(dw, expected, rtol=1e-10, atol=1e-12)
 
 
-def test_dense_keeps_bfloat16():
-    x, w = jnp.ones((3, 2, 4), jnp.bfloat16), jnp.ones((4, 5), jnp.bfloat16)
-    y, pull = jax.vjp(operations.dense, x, w)
-    assert [a.dtype for a in (y, *pull(y))] == [jnp.bfloat16] * 3
+@pytest.mark.parametrize('choice', [FAST, PLAIN])
+def test_dense_keeps_bfloat16_and_is_near_float32(choice):
+    rng = np.random.default_rng(0)
+    shapes = [(3, 5, 16), (16, 7), (3, 5, 7)]
+    x, w, dy = (jnp.asarray(rng.normal(size=shape), jnp.bfloat16) for shape in shapes)
+    with platforms.assume(choice):
+        y, pull = jax.vjp(operations.dense, x, w)
+        mine = y, *pull(dy)
+    assert [a.dtype for a in mine] == [jnp.bfloat16] * 3
+    x, w, dy = (np.asarray(a, np.float32) for a in (x, w, dy))
+    exact = x @ w, dy @ w.T, np.tensordot(x, dy, ((0, 1), (0, 1)))
+    for have, want in zip(mine, exact, strict=True):  # rounded to 2⁻⁹, perhaps more than once
+        bound = 0.008 * np.abs(want).max()
+        np.testing.assert_allclose(have.astype(jnp.float32), want, rtol=0, atol=bound)
 
 
 def test_dense_has_forward_mode_in_its_plain_form_alone():
@@ -70,20 +80,41 @@ def test_a_sum_over_devices(choice):
             np.testing.assert_allclose(np.ravel(total[name][device]), rows.sum(0).ravel(), 1e-6)
 
 
+@pytest.mark.parametrize('dtype', [jnp.float32, jnp.bfloat16])
+def test_the_sum_of_a_tree_is_the_sum_of_its_leaves(dtype):
+    rng = np.random.default_rng(0)
+    shapes = {'scalar': (), 'one': (1,), 'nested': [(3, 5), (), (7, 1, 2)], 'none': (0, 3)}
+    draw = lambda shape: jnp.asarray(rng.normal(size=(2, *shape)), dtype)  # noqa: E731
+    tree = jax.tree.map(draw, shapes, is_leaf=lambda node: isinstance(node, tuple))
+
+    def both(tree):
+        leaf_by_leaf = jax.tree.map(lambda leaf: jax.lax.psum(leaf, parallel.AXIS), tree)
+        return operations.sum_over(tree, parallel.AXIS), leaf_by_leaf
+
+    with platforms.assume(FAST):
+        mine, want = jax.pmap(both, parallel.AXIS, devices=jax.local_devices()[:2])(tree)
+    jax.tree.map(np.testing.assert_array_equal, mine, want)
+    dtypes = jax.tree.map(lambda a: (a.shape, a.dtype), tree)
+    assert jax.tree.map(lambda a: (a.shape, a.dtype), mine) == dtypes
+
+
 def test_all_of_it_on_one_meeting():
-    """One reduction in the compiled program, however many parameters there are."""
+    """One reduction, however many parameters there are; XLA may join what is lowered as many."""
     devices = parallel.Devices(tuple(jax.local_devices()[:2]))
     tree = {str(i): np.ones((2, i + 1), np.float32) for i in range(6)}
 
-    def count(choice):
-        with platforms.assume(choice):
-            compiled, _ = devices.compile(
-                lambda t: operations.sum_over(t, parallel.AXIS), devices.place_shards(tree)
-            )
-        text = compiled.as_text()  # pyright: ignore[reportFunctionMemberAccess]
-        return text.count(' all-reduce(')
+    def total():  # a new function each time: JAX remembers what it has traced
+        return lambda tree: operations.sum_over(tree, parallel.AXIS)
 
-    assert count(FAST) == 1
+    def lowered(choice):
+        with platforms.assume(choice):
+            mapped = jax.pmap(total(), parallel.AXIS, devices=list(devices.devices))
+            return mapped.lower(tree).as_text().count('stablehlo.all_reduce')
+
+    compiled, _ = devices.compile(total(), devices.place_shards(tree))
+    text = compiled.as_text()  # pyright: ignore[reportFunctionMemberAccess]
+    assert text.count(' all-reduce(') == lowered(FAST) == 1
+    assert lowered(PLAIN) == len(tree)
 
 
 @pytest.mark.parametrize('family', ['transformer', 'lstm', 'gru', 'rnn'])

@@ -103,7 +103,12 @@ hurried = partial(jax.jit, compiler_options=HURRY)
 
 @cache
 def differentiated(
-    name: str, backward: str = 'custom', choices: str = 'chunks', *, reverse: bool = False
+    name: str,
+    backward: str = 'custom',
+    choices: str = 'chunks',
+    *,
+    reverse: bool = False,
+    hurry: bool = True,
 ) -> Callable:
     """`(weights, arrays, lengths) -> (results, gradients)` of the scan, compiled."""
 
@@ -112,7 +117,7 @@ def differentiated(
         with platforms.assume(CHOICES[choices]):
             return results_and_gradients(scan, weights, arrays)
 
-    return hurried(function)
+    return hurried(function) if hurry else jax.jit(function)
 
 
 @pytest.fixture
@@ -228,6 +233,19 @@ def test_bfloat16_is_no_further_off_than_autodiff(name):
     theirs, ours = (jax.tree.map(error, tree, exact) for tree in (plain, mine))
     over = jax.tree.map(lambda have, want: have - (1.5 * want + 1e-4), ours, theirs)
     assert max(jax.tree.leaves(over)) <= 0, over
+
+
+@every_cell
+def test_float32_compiled_as_users_programs_are(name):
+    """With every optimization; states of 20 numbers are a vector of 512 bits and a rest."""
+    arrays, weights = cast(problem(name, 37, hidden=20), jnp.float32)
+    lengths = lengths_of(37)
+    with jax.enable_x64(True):
+        exact = cast((weights, arrays), jnp.float64)
+        want = differentiated(name, 'autodiff', reverse=True)(*exact, lengths)
+    mine = differentiated(name, reverse=True, hurry=False)(weights, arrays, lengths)
+    assert all(leaf.dtype == jnp.float32 for leaf in jax.tree.leaves(mine))
+    assert_close(mine, want, relative=5e-6)
 
 
 @every_cell

@@ -86,6 +86,11 @@ def test_cross_entropy_is_minus_the_log_of_the_softmax():
     expected = -np.log(np.take_along_axis(p, targets[..., None], -1)[..., 0])
     got = cross_entropy(jnp.asarray(logits), jnp.asarray(targets))
     np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-6)
+    gradient = jax.grad(lambda z: cross_entropy(z, jnp.asarray(targets)).sum())(jnp.asarray(logits))
+    np.testing.assert_allclose(gradient, p - np.eye(V)[targets], rtol=0, atol=1e-6)
+    outside = jnp.asarray([[V, -1, 0]] * 2)
+    lost = np.isnan(cross_entropy(jnp.asarray(logits), outside))
+    np.testing.assert_array_equal(lost, np.asarray(outside) != 0)
 
 
 @pytest.mark.parametrize('family', ['rnn', 'lstm', 'gru', 'transformer'])

@@ -61,7 +61,7 @@ def choose(q: Any, k: Any, mask: Mask) -> str:
         return 'cudnn'
     if kernels.pallas_tpu_refusal(q, k, mask) is None and shortest >= PALLAS_FROM:
         return 'pallas_tpu'
-    return 'chunked' if shortest >= CHUNKED_FROM[platform] else 'plain'
+    return 'chunked' if shortest >= CHUNKED_FROM.get(platform, 4096) else 'plain'
 
 
 def attend(

@@ -36,6 +36,8 @@ class BlockConfig:
       init_std: standard deviation of the initial weights; 0 for 1/√(fan in).
       attention: which implementation (`attend.IMPLEMENTATIONS`), or 'auto'.
       window: how many tokens a token sees with itself; 0 for all before it.
+      backward: 'custom' for backward passes of our own where they are faster; 'autodiff' for JAX's
+        alone, which forward-mode and second derivatives need; then 'auto' attention is 'plain'.
       dtype: compute dtype; parameters are float32.
     """
 
@@ -51,6 +53,7 @@ class BlockConfig:
     init_std: float = 0.02
     attention: str = 'auto'
     window: int = 0
+    backward: str = 'custom'
     dtype: Any = jnp.float32
 
 
@@ -71,7 +74,7 @@ def dense(config: BlockConfig, features: int, name: str, *, residual: bool = Fal
         use_bias=config.use_bias,
         dtype=config.dtype,
         kernel_init=init,
-        dot_general=operations.dense,
+        dot_general=operations.dense if config.backward == 'custom' else None,
         name=name,
     )
 
@@ -103,7 +106,8 @@ class SelfAttention(nn.Module):
         if cache is not None:
             cache = kv.append(cache, k, v, lengths)
             k, v = cache.k.astype(q.dtype), cache.v.astype(q.dtype)
-        y = attend(q, k, v, mask, implementation=c.attention)
+        plain = c.backward == 'autodiff' and c.attention == 'auto'
+        y = attend(q, k, v, mask, implementation='plain' if plain else c.attention)
         return dense(c, c.width, 'out', residual=True)(y.reshape(x.shape)), cache
 
 

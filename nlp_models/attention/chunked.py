@@ -123,8 +123,8 @@ def _grid(mask: Mask, steps: int, size: int, batch_size: int, block: int) -> tup
 
     At least four blocks, of which a causal mask hides 6 pairs of 16, but none below 128, where
     each operation is too short, or above 512, where a block leaves the cache. In ms, causal,
-    forward and backward, with one CPU device on 2 cores | two devices on 2 cores, which have one
-    thread each (B is of all devices):
+    forward and backward, with one CPU device on 2 cores | two devices, which share XLA's threads
+    (B is of all devices):
 
         (B, T, H, K)            128        256        512
         (8, 256, 6, 64)      23 | 15    21 | 18
@@ -186,19 +186,19 @@ def _forward_rows(mask, q, k, v, *, block):
     steps, scale = q.shape[1], 1 / math.sqrt(q.shape[-1])
     grid, mask = _grid(mask, steps, k.shape[1], len(q), block)
     bq, bk = grid.query_block, grid.key_block
-    q = _heads_first(q, grid.query_blocks * bq)
-    k, v = (_heads_first(x, grid.key_blocks * bk) for x in (k, v))
+    q = _padded(q, grid.query_blocks * bq)
+    k, v = (_padded(x, grid.key_blocks * bk) for x in (k, v))
 
     def queries(i, carry):
-        q_i = _take(q, i, bq)
+        q_i = _heads(q, i, bq)
 
         def keys(j, allowed, carry):
             top, total, y = carry
-            s = _hide(allowed, dot('BHTK,BHSK->BHTS', q_i, _take(k, j, bk)) * scale, LOWEST)
+            s = _hide(allowed, dot('BHTK,BHSK->BHTS', q_i, _heads(k, j, bk)) * scale, LOWEST)
             new_top = jnp.maximum(top, s.max(-1))
             p = _hide(allowed, jnp.exp(s - new_top[..., None]), 0)
             shrink = jnp.exp(top - new_top)
-            seen = dot('BHTS,BHSK->BHTK', p.astype(v.dtype), _take(v, j, bk))
+            seen = dot('BHTS,BHSK->BHTK', p.astype(v.dtype), _heads(v, j, bk))
             return new_top, shrink * total + p.sum(-1), shrink[..., None] * y + seen
 
         rows = q_i.shape[:3]
@@ -206,11 +206,12 @@ def _forward_rows(mask, q, k, v, *, block):
         top, total, y = _sweep(mask, grid, i, keys, start)
         total = jnp.where(total > 0, total, 1)  # 0 for a query that saw nothing: y is 0 too
         out, log_sum = carry
-        return _put(out, i, y / total[..., None]), _put(log_sum, i, top + jnp.log(total))
+        y = (y / total[..., None]).astype(q.dtype)
+        return _put_heads(out, i, y), _put(log_sum, i, top + jnp.log(total))
 
-    start = jnp.zeros(q.shape), jnp.zeros(q.shape[:3])
+    start = jnp.zeros_like(q), jnp.zeros((len(q), q.shape[2], q.shape[1]))
     out, log_sum = lax.fori_loop(0, grid.query_blocks, queries, start)
-    return _heads_last(out, steps, q.dtype), log_sum
+    return out[:, :steps], log_sum
 
 
 def _backward_rows(mask, q, k, v, out, log_sum, d_out, *, block):
@@ -218,16 +219,17 @@ def _backward_rows(mask, q, k, v, out, log_sum, d_out, *, block):
     steps, size, scale = q.shape[1], k.shape[1], 1 / math.sqrt(q.shape[-1])
     grid, mask = _grid(mask, steps, size, len(q), block)
     bq, bk = grid.query_block, grid.key_block
-    q, out, d_out = (_heads_first(x, grid.query_blocks * bq) for x in (q, out, d_out))
-    k, v = (_heads_first(x, grid.key_blocks * bk) for x in (k, v))
-    d_total = (out.astype(jnp.float32) * d_out.astype(jnp.float32)).sum(-1)  # [B, H, T]
+    q, out, d_out = (_padded(x, grid.query_blocks * bq) for x in (q, out, d_out))
+    k, v = (_padded(x, grid.key_blocks * bk) for x in (k, v))
 
     def queries(i, carry):
-        q_i, d_out_i, log_sum_i, d_total_i = (_take(x, i, bq) for x in (q, d_out, log_sum, d_total))
+        q_i, out_i, d_out_i = (_heads(x, i, bq) for x in (q, out, d_out))
+        log_sum_i = _take(log_sum, i, bq)
+        d_total_i = (out_i.astype(jnp.float32) * d_out_i.astype(jnp.float32)).sum(-1)
 
         def keys(j, allowed, carry):
             dq_i, dk, dv = carry
-            k_j, v_j = _take(k, j, bk), _take(v, j, bk)
+            k_j, v_j = _heads(k, j, bk), _heads(v, j, bk)
             s = dot('BHTK,BHSK->BHTS', q_i, k_j) * scale
             p = _hide(allowed, jnp.exp(s - log_sum_i[..., None]), 0)
             dp = dot('BHTK,BHSK->BHTS', d_out_i, v_j)
@@ -242,28 +244,31 @@ def _backward_rows(mask, q, k, v, out, log_sum, d_out, *, block):
 
         dq, dk, dv = carry
         dq_i, dk, dv = _sweep(mask, grid, i, keys, (jnp.zeros(q_i.shape), dk, dv))
-        return _put(dq, i, dq_i), dk, dv
+        return _put_heads(dq, i, (dq_i * scale).astype(q.dtype)), dk, dv
 
-    transposed = jnp.zeros((*k.shape[:2], k.shape[3], k.shape[2]))
-    start = jnp.zeros(q.shape), transposed, transposed
+    batch, length, heads, width = k.shape
+    transposed = jnp.zeros((batch, heads, width, length))
+    start = jnp.zeros_like(q), transposed, transposed
     dq, dk, dv = lax.fori_loop(0, grid.query_blocks, queries, start)
-    dk, dv = jnp.swapaxes(dk, 2, 3), jnp.swapaxes(dv, 2, 3)
-    return (
-        _heads_last(dq * scale, steps, q.dtype),
-        _heads_last(dk * scale, size, k.dtype),
-        _heads_last(dv, size, v.dtype),
-    )
+
+    def along_keys(x, dtype):
+        return jnp.transpose(x, (0, 3, 1, 2))[:, :size].astype(dtype)
+
+    return dq[:, :steps], along_keys(dk * scale, k.dtype), along_keys(dv, v.dtype)
 
 
-def _heads_first(x, size: int):
-    """`[B, T, H, K]` to `[B, H, size, K]`, padded with zeros."""
-    x = jnp.swapaxes(x, 1, 2)
-    return jnp.pad(x, ((0, 0), (0, 0), (0, size - x.shape[2]), (0, 0)))
+def _padded(x, size: int):
+    """`[B, T, H, K]` to `[B, size, H, K]`, with zeros."""
+    return jnp.pad(x, ((0, 0), (0, size - x.shape[1]), (0, 0), (0, 0)))
 
 
-def _heads_last(x, steps: int, dtype):
-    """Undo `_heads_first`."""
-    return jnp.swapaxes(x[:, :, :steps], 1, 2).astype(dtype)
+def _heads(x, index, size: int):
+    """A block of `[B, T, H, K]` as `[B, H, size, K]`: no copy of the whole lies heads first."""
+    return jnp.swapaxes(_take(x, index, size, axis=1), 1, 2)
+
+
+def _put_heads(x, index, block):
+    return _put(x, index, jnp.swapaxes(block, 1, 2), axis=1)
 
 
 def _take(x, index, size: int, axis: int = 2):

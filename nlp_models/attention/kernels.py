@@ -27,6 +27,8 @@ def cudnn_refusal(q: Any, k: Any, mask: Mask) -> str | None:
     platform = platforms.choices().platform
     if platform != 'gpu':
         return f'needs an NVIDIA GPU, not a {platform}'
+    if not _is_ampere_or_newer():
+        return 'needs an NVIDIA GPU of compute capability 8.0 or above'
     if q.dtype not in (jnp.bfloat16, jnp.float16):
         return f'needs bfloat16 or float16, not {q.dtype}'
     if q.shape[-1] % 8 or q.shape[-1] > 128:
@@ -38,6 +40,16 @@ def cudnn_refusal(q: Any, k: Any, mask: Mask) -> str | None:
     if mask.window > 0 and mask.sees(q.shape[1], k.shape[1]) is not None:
         return 'cannot leave a query without any key, as a window may with padding'
     return None
+
+
+def _is_ampere_or_newer() -> bool:
+    """Whether the GPU there is can run it; true where there is none, and code is only lowered."""
+    if jax.default_backend() != 'gpu':
+        return True
+    try:
+        return float(jax.devices()[0].compute_capability) >= 8.0
+    except (AttributeError, ValueError):  # of another maker
+        return False
 
 
 def cudnn_attention(

@@ -58,7 +58,9 @@ def rows(bench: Bench) -> None:
 
 def ways(cell: Cell) -> list[tuple[str, str]]:
     """(evaluation, backward) of everything that a cell allows here."""
-    found = [('sequential', 'custom'), ('sequential', 'autodiff')]
+    found = [('sequential', 'custom')]
+    if cell.adjoint is not None:  # the others have JAX's own either way
+        found.append(('sequential', 'autodiff'))
     if cell.terms is not None:
         return [*found, ('associative', 'custom')]
     if cudnn.is_lstm(cell) and cudnn.available():

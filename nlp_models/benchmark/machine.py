@@ -1,5 +1,6 @@
 """What the numbers were measured on."""
 
+import hashlib
 import importlib.metadata
 import os
 import platform
@@ -69,6 +70,14 @@ def commit() -> str | None:
         return git('rev-parse', 'HEAD') + ('+' if changed else '')
     except (OSError, subprocess.CalledProcessError):
         return None
+
+
+def code() -> str:
+    """A digest of the package's source: what was measured belongs to it."""
+    package, digest = Path(__file__).resolve().parents[1], hashlib.sha256()
+    for path in sorted(package.rglob('*.py')):
+        digest.update(f'{path.relative_to(package)}\n'.encode() + path.read_bytes())
+    return digest.hexdigest()
 
 
 def matmul_rates(config: Any) -> dict[str, float]:

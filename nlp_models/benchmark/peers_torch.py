@@ -22,6 +22,9 @@ def load() -> tuple[Any, str]:
     import torch  # pyright: ignore[reportMissingImports]
 
     torch.set_num_threads(parallel.num_cores())
+    # The same float32 as ours: cuDNN's layers would else round to TF32, linear layers not.
+    precision: Any = jax.config.jax_default_matmul_precision  # pyright: ignore[reportAttributeAccessIssue]
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = precision != 'highest'
     gpu = jax.default_backend() == 'gpu' and torch.cuda.is_available()
     return torch, 'cuda' if gpu else 'cpu'
 

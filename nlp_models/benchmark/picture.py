@@ -17,6 +17,7 @@ STYLES = {
     'scan': ('#56B4E9', 'scan (GRU)'),
     'newton': ('#E69F00', 'Newton (GRU)'),
     'quasi_newton': ('#F0E442', 'quasi-Newton (GRU)'),
+    'min_scan': ('#9FC5E8', 'scan (minGRU)'),
     'associative': ('#35B88F', 'associative (minGRU)'),
     'attention': ('#DDA0C4', 'attention'),
 }

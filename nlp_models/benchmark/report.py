@@ -63,7 +63,7 @@ def peers(rows: Sequence[Results]) -> str:
                 seconds(row.get('peer_seconds')),
                 ratio(row),
                 str(row.get('rounds') or ''),
-                '; '.join(bar(entry) for entry in row.get('bars', [])),
+                '; '.join(bar(entry, row) for entry in row.get('bars', [])),
             ]
         lines.append([row['work'], shape(row['shape']), row['peer'], *cells])
     head = ['work', 'shape', 'against', 'ours', 'theirs', 'ratio (95 %)', 'rounds', 'bar']
@@ -81,8 +81,12 @@ def details(rows: Sequence[Results]) -> str:
         if row.get('flops') is None or 'error' in row:
             continue
         named = ('peer_detail', 'value_error', 'gradient_error', 'iterations', 'converged')
-        named += ('flops_with_iterations', 'loss', 'steps')
+        named += ('flops_with_iterations', 'training_losses', 'loss', 'steps')
         more = [f'{name.replace("_", " ")} {brief(row[name])}' for name in named if name in row]
+        named = ('scores_bytes', 'plain_attention_plans_for')
+        more += [f'{name.replace("_", " ")} {bytes_(row[name])}' for name in named if row.get(name)]
+        if row.get('converged') is False:
+            more.append("so the scan's answer was taken")
         lines.append(
             [
                 f'{row["work"]} (against {row["peer"]})',
@@ -137,6 +141,8 @@ def win_map(rows: Sequence[Results]) -> str:
             grid(points, 'fastest', 'ratio'),
             'Among the three ways to compute the same function, the GRU:',
             grid(points, 'fastest_gru', 'ratio_gru'),
+            'Likewise the minGRU, step by step and by the associative scan:',
+            grid(points, 'fastest_mingru', 'ratio_mingru'),
         ]
     )
     return text + (f'\n\nInfeasible: {"; ".join(missing)}.' if missing else '')
@@ -168,7 +174,9 @@ def shape(sizes: dict[str, int]) -> str:
 
 
 def brief(value: Any) -> str:
-    """A number with two digits, anything else as it is."""
+    """Numbers with two digits, anything else as it is."""
+    if isinstance(value, list):
+        return ' to '.join(brief(entry) for entry in value)
     return f'{value:.2g}' if isinstance(value, float) else str(value)
 
 
@@ -215,8 +223,11 @@ def ratio(row: Results) -> str:
     return text + (' in bytes' if 'ratio_of' in row else '')
 
 
-def bar(entry: Results) -> str:
-    """A bar and whether it is met."""
+def bar(entry: Results, row: Results) -> str:
+    """A bar and whether it is met; said too where the ratio's interval has it inside."""
     sign, limit = ('≥', entry['at_least']) if 'at_least' in entry else ('≤', entry['at_most'])
     name = '' if entry['quantity'] == 'ratio' else f'{entry["quantity"].replace("_", " ")} '
-    return f'{name}{sign} {limit:.3g}: {"met" if entry["met"] else "not met"}'
+    verdict = 'met' if entry['met'] else 'not met'
+    low, high = (entry['quantity'] == 'ratio' and row.get('ratio_interval')) or (limit, limit)
+    within = ', the interval crosses it' if low < limit < high else ''
+    return f'{name}{sign} {limit:.3g}: {verdict}{within}'

@@ -20,13 +20,20 @@ KEYS = ('work', 'shape', 'evaluation', 'peer')  # the fields that name a row
 class Results:
     """`results.json`: `machine`, `matmul`, and the sections `rows`, `families` and `win_map`."""
 
-    def __init__(self, folder: Path, machine: dict[str, Any], say: Callable[[str], None]):
+    def __init__(
+        self,
+        folder: Path,
+        machine: dict[str, Any],
+        say: Callable[[str], None],
+        common: Any = None,
+    ):
         """Read what is there.
 
         Args:
           folder: the benchmark's folder, made if it is not there.
           machine: as `machine.describe` has it; rows of another machine are measured anew.
           say: told what is being done.
+          common: what every row depends on beside its own settings, the code for one.
 
         Raises:
           InputError: where the folder cannot be written or the file cannot be read.
@@ -34,6 +41,7 @@ class Results:
         self.path = folder / 'results.json'
         self.failed: list[str] = []
         self._say = say
+        self._common = common
         self._present: set[tuple[str, str]] = set()
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -116,7 +124,9 @@ class Results:
             self.write()
 
     def _stamp(self, settings: Any) -> str:
-        text = json.dumps([settings, self.values['machine']], sort_keys=True, default=str)
+        text = json.dumps(
+            [settings, self._common, self.values['machine']], sort_keys=True, default=str
+        )
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import jax
 from absl import logging
 
 from nlp_models.benchmark import (
@@ -37,6 +38,7 @@ PARTS: dict[str, Callable[[Bench], None]] = {
     'win_map': win_map.rows,
 }
 PEERS = ('torch', 'transformers')
+COMMON = ('seed', 'num_devices', 'vocab_size', 'precision', 'cells', 'transformer')  # for all rows
 
 
 def check(config: Any) -> None:
@@ -49,6 +51,13 @@ def check(config: Any) -> None:
     for part in config.parts:
         require(part in PARTS, 'parts', part, f'must be one of {", ".join(PARTS)}')
     clock = config.clock
+    known = ('highest', 'high', 'default')
+    require(
+        config.precision in known,
+        'precision',
+        config.precision,
+        f'must be one of {", ".join(known)}',
+    )
     for name in ('warm_up', 'least', 'most'):
         require(clock[name] >= 1, f'clock.{name}', clock[name], 'must be at least 1')
     for name in ('seconds', 'block_seconds', 'pause'):
@@ -82,16 +91,19 @@ def benchmark(
       RunError: where rows failed; the others are written.
     """
     check(config)
-    results = Results(Path(workdir), machine.describe(), say)
+    everything = json.loads(config.to_json())
+    common = {name: everything[name] for name in COMMON} | {'code': machine.code()}
+    results = Results(Path(workdir), machine.describe(), say, common)
     results.values['commit'] = machine.commit()
-    results.values['config'] = json.loads(config.to_json())
+    results.values['config'] = everything
     for name in PEERS:
         if importlib.util.find_spec(name) is None:
             say(f'{name} is not installed: its rows are left out')
     bench = Bench(config, results, say)
-    for part, measure in PARTS.items():
-        if part in config.parts:
-            measure(bench)
+    with jax.default_matmul_precision(config.precision):
+        for part, measure in PARTS.items():
+            if part in config.parts:
+                measure(bench)
     for section, parts in SECTION_PARTS.items():
         if parts & set(config.parts):
             results.forget_others(section)

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from nlp_models import costs, models
+from nlp_models import costs, models, platforms
 from nlp_models.recurrent import sequential
 from nlp_models.recurrent.cells import Cell
 from nlp_models.recurrent.evaluation import make_evaluation
@@ -139,8 +139,8 @@ def recurrent_flops(
     which is what it is there for.
     """
     r = recurrence(cell, setting)
-    linear = cell.terms is not None
-    if setting.evaluation == 'associative' or (setting.evaluation == 'auto' and linear):
+    auto = cell.terms is not None and platforms.choices().parallel_in_time
+    if setting.evaluation == 'associative' or (setting.evaluation == 'auto' and auto):
         return costs.associative_flops(r, passes)
     if iterations is not None and setting.evaluation in ('newton', 'quasi_newton'):
         diagonal = setting.evaluation == 'quasi_newton'

@@ -29,8 +29,8 @@ def make_residual_stack(
         x ← x + FFN(LN(x))      FFN 4 N wide, with gelu
 
     and a LayerNorm at the end: the pre-LN transformer's block (`attention.blocks`). Cells whose
-    gates see x_t alone are shallow by themselves, and what is published of them is such blocks
-    (Feng et al. 2024).
+    gates see x_t alone are shallow by themselves, so what is published of them is stacked in such
+    blocks (Feng et al. 2024, whose blocks may have a short convolution too; these have none).
 
     Its state is a tuple of the layers' carries: constant in size, however long the text.
 

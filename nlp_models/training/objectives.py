@@ -36,12 +36,13 @@ def cross_entropy(logits: Float[Array, 'B T V'], targets: Int[Array, 'B T']) -> 
       targets: `[B, T]`, in [0, V).
 
     Returns:
-      `[B, T]` float32.
+      `[B, T]` float32; NaN where a target is out of range.
     """
     # Not by index: the gradient of that is a scatter, one element after the other on a CPU.
     hit = targets[..., None] == jnp.arange(logits.shape[-1])
     picked = jnp.sum(jnp.where(hit, logits, 0), axis=-1)
-    return jax.nn.logsumexp(logits, axis=-1) - picked
+    known = (targets >= 0) & (targets < logits.shape[-1])
+    return jnp.where(known, jax.nn.logsumexp(logits, axis=-1) - picked, jnp.nan)
 
 
 def language_modelling(model: LanguageModel, *, dropout: bool = False) -> Objective:

@@ -14,7 +14,6 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from nlp_models import platforms
 from nlp_models.errors import InputError
 
 AXIS = 'devices'
@@ -87,8 +86,7 @@ class Devices(NamedTuple):
         else:
             mapped = jax.pmap(function, AXIS, devices=list(self.devices), donate_argnums=donated)
         started = time.perf_counter()
-        options = platforms.choices().compiler_options
-        compiled = mapped.lower(*arguments).compile(options)
+        compiled = mapped.lower(*arguments).compile()
         return compiled, time.perf_counter() - started
 
     def replicate(self, tree: Any) -> Any:
