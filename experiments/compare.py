@@ -22,10 +22,12 @@ _WORKDIR = flags.DEFINE_string(
 
 def main() -> None:
     """Compare."""
+    from nlp_models import allocator
     from nlp_models.analysis import comparison, page
     from nlp_models.training import parallel
 
     parallel.request_cpu_devices(_CONFIG.value.run.num_devices)
+    allocator.keep_memory()
     logging.set_verbosity(logging.WARNING)  # the stages say enough
     results = comparison.compare(
         _CONFIG.value,

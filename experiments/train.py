@@ -42,9 +42,11 @@ def tensorboard(workdir: str) -> Callable[[dict], None]:
 
 def main() -> None:
     """Train."""
+    from nlp_models import allocator
     from nlp_models.training import loop, parallel
 
     parallel.request_cpu_devices(_CONFIG.value.num_devices)
+    allocator.keep_memory()
     result = loop.train(
         _CONFIG.value,
         _WORKDIR.value,

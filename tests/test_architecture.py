@@ -30,7 +30,7 @@ LAYERS = (
     {'attention'},
     {'data'},
     {'operations'},
-    {'costs', 'timing', 'platforms'},
+    {'costs', 'timing', 'platforms', 'allocator'},
     {'trees'},
     {'types'},
     {'errors'},

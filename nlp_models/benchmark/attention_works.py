@@ -63,11 +63,10 @@ def attention_layer(
 
 
 def attention_forward(implementation: str) -> Callable:
-    """Causal attention alone, `(unused, qkv [B, T, 3·H, K]) -> [B, T, H, K]`."""
+    """Causal attention alone, `(unused, (q, k, v)) -> y`, all `[B, T, H, K]`."""
 
-    def forward(_: Any, qkv: jax.Array) -> jax.Array:
-        q, k, v = jnp.split(qkv, 3, axis=2)
-        return attend(q, k, v, Mask(causal=True), implementation=implementation)
+    def forward(_: Any, qkv: tuple[jax.Array, jax.Array, jax.Array]) -> jax.Array:
+        return attend(*qkv, Mask(causal=True), implementation=implementation)
 
     return forward
 
@@ -83,7 +82,7 @@ def attention(
     dtype: str = 'float32',
     seed: int = 0,
 ) -> Work:
-    """Causal attention alone; its gradients are those of queries, keys and values.
+    """Causal attention alone, of queries, keys and values that are arrays of their own.
 
     Args:
       batch_size: B.
@@ -98,11 +97,11 @@ def attention(
     Returns:
       The work.
     """
-    qkv = (batch_size, length, 3 * num_heads, head_size)
-    rows = random_rows(seed, dtype, qkv, (batch_size, length, num_heads, head_size))
+    q, k, v, cotangent = random_rows(seed, dtype, *[(batch_size, length, num_heads, head_size)] * 4)
     width = num_heads * head_size
     flops = costs.attention_flops(batch_size, length, width, passes=passes)
     forward = attention_forward(implementation)
+    rows = (q, k, v), cotangent
     return make_passes(forward, {}, rows, passes=passes, flops=flops, num_devices=0)
 
 
@@ -110,11 +109,9 @@ def attention_bytes_planned(
     batch_size: int, length: int, num_heads: int, head_size: int, implementation: str, dtype: str
 ) -> float | None:
     """What forward and backward pass of `attention` plan for; compiled for one device, not run."""
-    shapes = [
-        jax.ShapeDtypeStruct((batch_size, length, n * num_heads, head_size), dtype) for n in (3, 1)
-    ]
+    row = jax.ShapeDtypeStruct((batch_size, length, num_heads, head_size), dtype)
     share = forward_backward(attention_forward(implementation), None)
-    return planned_bytes(jax.jit(share).lower({}, tuple(shapes)).compile())
+    return planned_bytes(jax.jit(share).lower({}, ((row, row, row), row)).compile())
 
 
 def transformer_layer(

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from nlp_models import timing
+from nlp_models import allocator, timing
 from nlp_models.benchmark import machine
 from nlp_models.benchmark.peers import Peer
 from nlp_models.benchmark.results import Results, Row
@@ -29,6 +29,16 @@ def _judged(
     return [{'quantity': quantity, kind: bar, 'value': value, 'met': met}]
 
 
+def remembering(call: Callable[[], Any], keep: bool) -> Callable[[], Any]:
+    """A call that sets the allocator's thresholds first (`allocator.keep_memory`)."""
+
+    def run() -> Any:
+        allocator.keep_memory(keep)
+        return call()
+
+    return run
+
+
 class Bench:
     """One benchmark under way."""
 
@@ -50,6 +60,20 @@ class Bench:
             'flops_per_second': work.flops / seconds,
             'fraction_of_matmul': rate and work.flops / seconds / rate,
         }
+
+    def paired(
+        self, ours: Callable[[], Any], theirs: Callable[[], Any], peer: bool
+    ) -> timing.Paired:
+        """Time two works in turn, each with the allocator as its side of `keep_memory` has it.
+
+        Args:
+          ours: our work.
+          theirs: the other.
+          peer: whether the other is somebody else's.
+        """
+        keeps = self.config.keep_memory
+        sides = (ours, 'ours' in keeps), (theirs, ('peers' if peer else 'ours') in keeps)
+        return timing.paired(*(remembering(*side) for side in sides), **self.config.clock)
 
     def times(self, paired: timing.Paired) -> Row:
         """The fields of a row that two works' times make."""
@@ -94,7 +118,7 @@ class Bench:
             other = theirs()  # first: a peer that is missing should cost nothing
             mine = ours()
             extra = more() if more is not None else {}
-            paired = timing.paired(mine.call, other.call, **clock)
+            paired = self.paired(mine.call, other.call, not isinstance(other, Work))
             bars = at_least('ratio', paired.ratio, bar) + extra.pop('bars', [])
             row = {**self.times(paired), **self.speed(mine, paired.seconds, dtype), **extra}
             if isinstance(other, Work):

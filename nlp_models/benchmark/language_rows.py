@@ -101,7 +101,7 @@ def decode_rows(bench: Bench) -> None:
             work = training_works.decode(
                 run, vocab_size, prompt=group.prompt, new=group.new, seed=seed
             )
-            paired = timing.paired(work.call, peer.call, **bench.config.clock)
+            paired = bench.paired(work.call, peer.call, True)
             speed = bench.speed(work, paired.seconds)
             one = paired._replace(
                 seconds=paired.seconds / group.new, peer_seconds=paired.peer_seconds / group.new

@@ -9,6 +9,7 @@ from typing import Any
 import jax
 from absl import logging
 
+from nlp_models import allocator
 from nlp_models.benchmark import (
     families,
     language_rows,
@@ -38,7 +39,8 @@ PARTS: dict[str, Callable[[Bench], None]] = {
     'win_map': win_map.rows,
 }
 PEERS = ('torch', 'transformers')
-COMMON = ('seed', 'num_devices', 'vocab_size', 'precision', 'cells', 'transformer')  # for all rows
+# What all rows depend on.
+COMMON = ('seed', 'num_devices', 'vocab_size', 'precision', 'keep_memory', 'cells', 'transformer')
 
 
 def check(config: Any) -> None:
@@ -58,6 +60,8 @@ def check(config: Any) -> None:
         config.precision,
         f'must be one of {", ".join(known)}',
     )
+    for side in config.keep_memory:
+        require(side in ('ours', 'peers'), 'keep_memory', side, 'must be ours or peers')
     for name in ('warm_up', 'least', 'most'):
         require(clock[name] >= 1, f'clock.{name}', clock[name], 'must be at least 1')
     for name in ('seconds', 'block_seconds', 'pause'):
@@ -100,6 +104,7 @@ def benchmark(
         if importlib.util.find_spec(name) is None:
             say(f'{name} is not installed: its rows are left out')
     bench = Bench(config, results, say)
+    allocator.keep_memory('ours' in config.keep_memory)
     with jax.default_matmul_precision(config.precision):
         for part, measure in PARTS.items():
             if part in config.parts:

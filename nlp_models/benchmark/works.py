@@ -213,7 +213,7 @@ def make_passes(
     Args:
       forward: `(params, x) -> y`.
       params: its parameters.
-      rows: (x, a cotangent of y), the batch first.
+      rows: (x, an array or several; a cotangent of y), the batch first.
       passes: `costs.FORWARD` or `costs.FORWARD_BACKWARD`.
       flops: of these.
       num_devices: 0 for all that divide the batch.
@@ -221,7 +221,7 @@ def make_passes(
     Returns:
       The work.
     """
-    devices = parallel.choose(num_devices, rows[0].shape[0])
+    devices = parallel.choose(num_devices, rows[1].shape[0])
     if passes == costs.FORWARD:
         return make_work(forward, params, rows[0], flops=flops, devices=devices)
     share = forward_backward(forward, devices.axis_name)
