@@ -1,8 +1,8 @@
 """The benchmark: `python -m experiments.benchmark --config=configs/benchmark.py:VARIANT`.
 
 Variants: `cpu` is everything, with the win map, in at most 40 minutes on 2 cores; `table` the rows
-against peers and the families alone, in at most 15; `quick` all kinds of rows at tiny sizes, in at
-most 2; `gpu` everything at a GPU's sizes, with bfloat16 and cuDNN. A row whose peer is missing
+against peers and the families alone, in at most 15; `quick` all kinds of rows at tiny sizes, in
+about 2; `gpu` everything at a GPU's sizes, with bfloat16 and cuDNN. A row whose peer is missing
 (`pip install -e '.[peers]'`) is left out with a line. A bar is the ratio, peer's time over ours,
 that a row has to reach; 0 is none.
 

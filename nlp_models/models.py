@@ -18,8 +18,9 @@ from nlp_models.attention.decoder import POSITIONS, make_decoder
 from nlp_models.errors import InputError, require
 from nlp_models.recurrent import adjoints, cells, diagonals, linear
 from nlp_models.recurrent.cells import Cell
-from nlp_models.recurrent.evaluation import BACKWARDS, make_evaluation
+from nlp_models.recurrent.evaluation import make_evaluation
 from nlp_models.recurrent.residual import make_residual_stack
+from nlp_models.recurrent.sequential import BACKWARDS
 from nlp_models.recurrent.stack import make_stack
 from nlp_models.types import Key, LanguageModel, Params, SequenceModel, State
 
@@ -177,7 +178,12 @@ def _transformer(model: Any, max_length: int) -> SequenceModel:
         model.attention,
         f'must be one of {", ".join(("auto", *IMPLEMENTATIONS))}',
     )
-    _choose(model, 'backward', dict.fromkeys(BACKWARDS))
+    require(
+        model.backward in BACKWARDS,
+        'model.backward',
+        model.backward,
+        f'must be one of {", ".join(BACKWARDS)}',
+    )
     require(
         model.backward == 'custom' or model.attention in ('auto', 'plain'),
         'model.backward',
@@ -196,7 +202,7 @@ def _transformer(model: Any, max_length: int) -> SequenceModel:
         rotary=rotary,
         dropout_rate=model.dropout_rate,
         init_std=model.init_std,
-        attention=model.attention,
+        attention='plain' if model.backward == 'autodiff' else model.attention,
         window=model.window,
         backward=model.backward,
         dtype=_choose(model, 'dtype', DTYPES),

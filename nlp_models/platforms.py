@@ -1,9 +1,8 @@
 """What depends on the kind of device: one table, and the measurement behind each entry.
 
-Code that has a choice to make asks `choices()` while it is traced. Which attention from what length
-on, and in what blocks, stands with its own measurements in `attention/`. Every choice computes the
-same function (tests hold each against the plain form), so the table decides about time and memory
-alone.
+Code that has a choice to make asks `choices()` while it is traced. (The blocks of attention in
+chunks stand with their measurements in `attention/chunked.py`.) Every choice computes the same
+function (tests hold each against the plain form), so the table decides about time and memory alone.
 """
 
 import contextlib
@@ -24,6 +23,8 @@ class Choices(NamedTuple):
         columns; 0 never.
       dense_backward: whether dense layers have a backward pass of their own.
       flat_reduction: whether gradients are added up over devices as one vector.
+      chunked_from: queries and keys from which on attention is computed in chunks, where no kernel
+        of the device's own can serve.
       parallel_in_time: whether a recurrence that is linear in its state is run by an associative
         scan.
     """
@@ -33,6 +34,7 @@ class Choices(NamedTuple):
     scan_block_bytes: int = 0
     dense_backward: bool = False
     flat_reduction: bool = False
+    chunked_from: int = 4096  # a matter of memory: not measured
     parallel_in_time: bool = True
 
 
@@ -45,6 +47,10 @@ TABLE = {
         scan_block_bytes=2**20,  # the first of these: 0.92 to 0.98
         dense_backward=True,  # 4×128 transformer's training step: 0.72
         flat_reduction=True,  # the same: 0.93
+        # Plain attention's time over that in chunks, heads of 64, causal, forward and backward, one
+        # device, at (B, T, H) = (1, 64, 4) 1.0, (1, 256, 4) 1.6, (8, 256, 6) 1.4, (1, 1024, 4) 3.4,
+        # (1, 4096, 4) 6 to 10, (1, 8192, 4) 9; one device a core, (12, 64, 4) 0.9, (8, 256, 6) 1.2.
+        chunked_from=256,
         # In ms, step by step and by associative scan, at (B, T, N) = (16, 64, 256), (16, 1024, 64)
         # and (1, 16384, 64): minGRU 7 and 13, 37 and 53, 47 and 77; minLSTM 11 and 12, 52 and 78,
         # 82 and 96; linear 2.6 and 2.8, 6.8 and 16, 6.7 and 25.

@@ -1,6 +1,7 @@
 """Which attention is used: memory, the choice, refusals, and lowering for other devices."""
 
 from functools import partial
+from types import SimpleNamespace
 from typing import Any, cast
 
 import jax
@@ -205,6 +206,17 @@ def test_forward_mode_and_second_derivatives_need_the_plain_one():
         jax.jvp(partial(total, implementation='chunked'), (q,), (q,))
     with pytest.raises(ValueError, match='Reverse-mode differentiation does not work'):
         jax.grad(slope)(q, 'chunked')
+
+
+@pytest.mark.parametrize(
+    ('capability', 'refused'), [('9.0', False), ('7.5', True), ('gfx90a', True)]
+)
+def test_cudnn_needs_an_nvidia_gpu_that_is_new_enough(monkeypatch, capability, refused):
+    half = jax.ShapeDtypeStruct((1, 8, 2, 8), jnp.bfloat16)
+    monkeypatch.setattr(jax, 'default_backend', lambda: 'gpu')
+    monkeypatch.setattr(jax, 'devices', lambda: [SimpleNamespace(compute_capability=capability)])
+    with platforms.assume(platforms.TABLE['gpu']):
+        assert (choose(half, half, Mask(causal=True)) != 'cudnn') == refused
 
 
 # Other devices: what is picked for them lowers, with its gradient.

@@ -33,16 +33,9 @@ IMPLEMENTATIONS = {
     'pallas_tpu': Implementation(kernels.pallas_tpu_attention, kernels.pallas_tpu_refusal),
 }
 
-# From how many queries and keys on `chunked` is picked before `plain`. Time of plain over that of
-# chunked on 2 CPU cores, heads of 64, causal, forward and backward, with one CPU device:
-#
-#     (B, T, H)  (1, 64, 4)  (1, 256, 4)  (8, 256, 6)  (1, 1024, 4)  (1, 4096, 4)  (1, 8192, 4)
-#                1.0         1.6          1.4          3.4           6 to 10       9
-#
-# and with one device a core 0.9 at (12, 64, 4) and 1.2 at (8, 256, 6). Other devices come to it
-# only where their own kernel cannot serve; there it is a matter of memory, and was not measured.
-CHUNKED_FROM = {'cpu': 256, 'gpu': 4096, 'tpu': 4096}
-PALLAS_FROM = 512  # below, its blocks of 128 are mostly padding or overhead; not measured
+PALLAS_FROM = (
+    512  # queries and keys; below, its blocks of 128 are mostly padding or overhead; not measured
+)
 
 
 def choose(q: Any, k: Any, mask: Mask) -> str:
@@ -56,12 +49,12 @@ def choose(q: Any, k: Any, mask: Mask) -> str:
     Returns:
       A name in `IMPLEMENTATIONS`.
     """
-    platform, shortest = platforms.choices().platform, min(q.shape[1], k.shape[1])
+    shortest = min(q.shape[1], k.shape[1])
     if kernels.cudnn_refusal(q, k, mask) is None:
         return 'cudnn'
     if kernels.pallas_tpu_refusal(q, k, mask) is None and shortest >= PALLAS_FROM:
         return 'pallas_tpu'
-    return 'chunked' if shortest >= CHUNKED_FROM.get(platform, 4096) else 'plain'
+    return 'chunked' if shortest >= platforms.choices().chunked_from else 'plain'
 
 
 def attend(

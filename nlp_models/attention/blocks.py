@@ -36,8 +36,8 @@ class BlockConfig:
       init_std: standard deviation of the initial weights; 0 for 1/√(fan in).
       attention: which implementation (`attend.IMPLEMENTATIONS`), or 'auto'.
       window: how many tokens a token sees with itself; 0 for all before it.
-      backward: 'custom' for backward passes of our own where they are faster; 'autodiff' for JAX's
-        alone, which forward-mode and second derivatives need; then 'auto' attention is 'plain'.
+      backward: of dense layers, 'custom' where ours is faster; 'autodiff' for JAX's, which
+        forward-mode derivatives need (and 'plain' attention).
       dtype: compute dtype; parameters are float32.
     """
 
@@ -106,8 +106,7 @@ class SelfAttention(nn.Module):
         if cache is not None:
             cache = kv.append(cache, k, v, lengths)
             k, v = cache.k.astype(q.dtype), cache.v.astype(q.dtype)
-        plain = c.backward == 'autodiff' and c.attention == 'auto'
-        y = attend(q, k, v, mask, implementation='plain' if plain else c.attention)
+        y = attend(q, k, v, mask, implementation=c.attention)
         return dense(c, c.width, 'out', residual=True)(y.reshape(x.shape)), cache
 
 

@@ -13,7 +13,6 @@ from nlp_models.recurrent import associative, cudnn, newton, sequential
 from nlp_models.recurrent.cells import Cell
 
 EVALUATIONS = ('auto', 'sequential', 'associative', 'newton', 'quasi_newton', 'cudnn')
-BACKWARDS = ('custom', 'autodiff')
 
 
 def make_evaluation(cell: Cell, name: str = 'auto', backward: str = 'custom') -> Callable:
@@ -39,7 +38,10 @@ def make_evaluation(cell: Cell, name: str = 'auto', backward: str = 'custom') ->
     field = 'model.evaluation'
     require(name in EVALUATIONS, field, name, f'must be one of {", ".join(EVALUATIONS)}')
     require(
-        backward in BACKWARDS, 'model.backward', backward, f'must be one of {", ".join(BACKWARDS)}'
+        backward in sequential.BACKWARDS,
+        'model.backward',
+        backward,
+        f'must be one of {", ".join(sequential.BACKWARDS)}',
     )
     require(
         backward == 'custom' or name in ('auto', 'sequential', 'associative'),
