@@ -113,6 +113,34 @@ def test_rows_of_another_config_are_dropped(tmp_path):
     assert len(run.benchmark(config, str(tmp_path))['rows']) == 1
 
 
+def test_whose_turn_has_which_allocator(tmp_path, monkeypatch):
+    turns = []
+    monkeypatch.setattr(bench.allocator, 'keep_memory', turns.append)
+    made = fake_bench(tmp_path, tiny('recurrent', 'train_step'))
+    made.config.clock.warm_up = 1
+
+    def whose():
+        turns.clear()
+        made.paired(lambda: turns.append('ours'), lambda: turns.append('theirs'), peer=True)
+        return set(zip(turns[::2], turns[1::2], strict=True))
+
+    made.as_found = False
+    assert whose() == {(True, 'ours'), (False, 'theirs')}
+    made.config.keep_memory = ('ours', 'peers')
+    assert whose() == {(True, 'ours'), (True, 'theirs')}
+    made.as_found = True
+    assert {name for pair in whose() for name in pair} == {'ours', 'theirs'}  # never touched
+
+
+def test_the_allocator_is_left_as_found_by_the_parts_named(tmp_path, monkeypatch):
+    order = []
+    monkeypatch.setattr(bench.allocator, 'keep_memory', lambda keep: order.append('set'))
+    for part in ('recurrent', 'attention'):
+        monkeypatch.setitem(run.PARTS, part, lambda made, part=part: order.append(part))
+    run.benchmark(tiny('attention', 'recurrent'), str(tmp_path))
+    assert order == ['recurrent', 'set', 'attention']
+
+
 # What a row says.
 
 
@@ -246,6 +274,7 @@ def test_a_machine_with_jax_flax_optax_absl_and_ml_collections_alone(tmp_path):
         (['--config.parts=("recurrent", "nothing")'], "parts is 'nothing': it must be one of"),
         (['--config.recurrent.pairs=(("gru", "cobol", ()),)'], 'it must be one of'),
         (['--config.families.cells=("gruu",)'], "families.cells is 'gruu': it must be one of"),
+        (['--config.as_found=("train_step",)'], 'must name the first of the parts'),
         (['--config.parts=("to_loss",)', '--config.to_loss.text=absent'], 'must be a text file'),
     ],
 )

@@ -81,6 +81,7 @@ def attention(
     implementation: str,
     dtype: str = 'float32',
     seed: int = 0,
+    num_devices: int = 0,
 ) -> Work:
     """Causal attention alone, of queries, keys and values that are arrays of their own.
 
@@ -93,6 +94,7 @@ def attention(
       implementation: of the attention.
       dtype: of everything.
       seed: of inputs and cotangent.
+      num_devices: 0 for all that divide the batch.
 
     Returns:
       The work.
@@ -102,7 +104,7 @@ def attention(
     flops = costs.attention_flops(batch_size, length, width, passes=passes)
     forward = attention_forward(implementation)
     rows = (q, k, v), cotangent
-    return make_passes(forward, {}, rows, passes=passes, flops=flops, num_devices=0)
+    return make_passes(forward, {}, rows, passes=passes, flops=flops, num_devices=num_devices)
 
 
 def attention_bytes_planned(
@@ -124,6 +126,7 @@ def transformer_layer(
     implementation: str = 'auto',
     dtype: str = 'float32',
     seed: int = 0,
+    num_devices: int = 0,
 ) -> Work:
     """One whole layer of a transformer: attention and feed-forward, as the language model has it.
 
@@ -136,6 +139,7 @@ def transformer_layer(
       implementation: of the attention.
       dtype: compute dtype.
       seed: of parameters, inputs and cotangent.
+      num_devices: 0 for all that divide the batch.
 
     Returns:
       The work.
@@ -159,4 +163,4 @@ def transformer_layer(
     shape = (batch_size, length, width)
     rows = random_rows(seed, models.DTYPES[dtype], shape, shape)
     params = decoder.init(jax.random.key(seed))
-    return make_passes(forward, params, rows, passes=passes, flops=flops, num_devices=0)
+    return make_passes(forward, params, rows, passes=passes, flops=flops, num_devices=num_devices)

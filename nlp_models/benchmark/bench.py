@@ -29,22 +29,13 @@ def _judged(
     return [{'quantity': quantity, kind: bar, 'value': value, 'met': met}]
 
 
-def remembering(call: Callable[[], Any], keep: bool) -> Callable[[], Any]:
-    """A call that sets the allocator's thresholds first (`allocator.keep_memory`)."""
-
-    def run() -> Any:
-        allocator.keep_memory(keep)
-        return call()
-
-    return run
-
-
 class Bench:
     """One benchmark under way."""
 
     def __init__(self, config: Any, results: Results, say: Callable[[str], None]):
         """Note what is to be done, and measure what a matrix product reaches here."""
         self.config, self.results, self.say = config, results, say
+        self.as_found = True  # whether the part under way leaves the allocator as it is
         matmul = config.matmul
         self.rates: dict[str, float] = results.fact(
             'matmul', matmul.to_dict(), lambda: machine.matmul_rates(matmul)
@@ -64,16 +55,27 @@ class Bench:
     def paired(
         self, ours: Callable[[], Any], theirs: Callable[[], Any], peer: bool
     ) -> timing.Paired:
-        """Time two works in turn, each with the allocator as its side of `keep_memory` has it.
+        """Time two works in turn, each with its side's allocator (`allocate`).
 
         Args:
           ours: our work.
           theirs: the other.
           peer: whether the other is somebody else's.
         """
-        keeps = self.config.keep_memory
-        sides = (ours, 'ours' in keeps), (theirs, ('peers' if peer else 'ours') in keeps)
-        return timing.paired(*(remembering(*side) for side in sides), **self.config.clock)
+
+        def side(call: Callable[[], Any], peer: bool) -> Callable[[], Any]:
+            def run() -> Any:
+                self.allocate(peer)
+                return call()
+
+            return run
+
+        return timing.paired(side(ours, False), side(theirs, peer), **self.config.clock)
+
+    def allocate(self, peer: bool) -> None:
+        """Give our turn or the peer's the allocator that `as_found` and `keep_memory` say."""
+        if not self.as_found:
+            allocator.keep_memory(('peers' if peer else 'ours') in self.config.keep_memory)
 
     def times(self, paired: timing.Paired) -> Row:
         """The fields of a row that two works' times make."""

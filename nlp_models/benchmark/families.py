@@ -25,6 +25,7 @@ def heads(width: int) -> int:
 def rows(bench: Bench) -> None:
     """One row for each cell (and the transformer's layer), evaluation and shape."""
     group = bench.config.families
+    common = {'seed': bench.config.seed, 'num_devices': bench.config.num_devices}
     for batch_size, length, width in group.shapes:
         shape = (batch_size, length, width)
         for name in group.cells:
@@ -33,7 +34,7 @@ def rows(bench: Bench) -> None:
             for evaluation, backward in ways(cell):
                 for dtype in group.dtypes:
                     setting = Setting(*shape, evaluation, backward, dtype)
-                    make = partial(works.recurrent, model, setting, seed=bench.config.seed)
+                    make = partial(works.recurrent, model, setting, **common)
                     why = feasibility.recurrent(
                         works.recurrence(cell, setting), evaluation, bench.rates[dtype], group
                     )
@@ -47,7 +48,7 @@ def rows(bench: Bench) -> None:
                     heads(width),
                     implementation=implementation,
                     dtype=dtype,
-                    seed=bench.config.seed,
+                    **common,
                 )
                 why = feasibility.attention(
                     batch_size, length, width, heads(width), implementation == 'plain', group
@@ -93,7 +94,7 @@ def _row(bench: Bench, name: str, setting: Setting, why: str, make: Any, model: 
             'decode_seconds': decode(bench, model, setting),
         }
 
-    settings = [group.to_dict(), model.to_dict(), bench.config.num_devices, bench.config.seed]
+    settings = [group.to_dict(), model.to_dict()]
     bench.results.row('families', key, settings, measure)
 
 

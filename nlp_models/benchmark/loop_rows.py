@@ -10,7 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from nlp_models import allocator, timing
+from nlp_models import timing
 from nlp_models.benchmark import peers_torch, training_works
 from nlp_models.benchmark.bench import Bench, at_least, at_most
 from nlp_models.benchmark.language_rows import shape_of
@@ -39,7 +39,6 @@ def loop_row(bench: Bench) -> None:
             run.data.update(path=str(text), cache_dir=folder, tokenizer='chars')
             compiled = program.build_program(run, store.load_dataset(run.data))
             folders = (str(Path(folder) / f'run_{i}') for i in range(10**6))
-            allocator.keep_memory('ours' in bench.config.keep_memory)
             paired = timing.in_turn(
                 lambda: loop_seconds(run, next(folders), compiled),
                 lambda: step_seconds(compiled, group.steps),
@@ -120,10 +119,8 @@ def to_loss_row(bench: Bench) -> None:
         }
         losses, compiling = [], []
 
-        keeps = bench.config.keep_memory
-
         def train() -> float:
-            allocator.keep_memory('ours' in keeps)
+            bench.allocate(peer=False)
             run.seed = len(losses)  # another start and other batches in every round
             with tempfile.TemporaryDirectory() as folder:
                 made = program.build_program(run)
@@ -133,7 +130,7 @@ def to_loss_row(bench: Bench) -> None:
             return line['train_seconds']
 
         def peer() -> float:
-            allocator.keep_memory('peers' in keeps)
+            bench.allocate(peer=True)
             times = {
                 name: timing.median_seconds(p.call, seconds=group.peer_seconds, warm_up=3)
                 for name, p in peers.items()

@@ -38,6 +38,7 @@ def _attention(bench: Bench, length: int, implementation: str, dtype: str) -> wo
         implementation=implementation,
         dtype=dtype,
         seed=bench.config.seed,
+        num_devices=bench.config.num_devices,
     )
 
 

@@ -9,7 +9,6 @@ from typing import Any
 import jax
 from absl import logging
 
-from nlp_models import allocator
 from nlp_models.benchmark import (
     families,
     language_rows,
@@ -40,7 +39,16 @@ PARTS: dict[str, Callable[[Bench], None]] = {
 }
 PEERS = ('torch', 'transformers')
 # What all rows depend on.
-COMMON = ('seed', 'num_devices', 'vocab_size', 'precision', 'keep_memory', 'cells', 'transformer')
+COMMON = (
+    'seed',
+    'num_devices',
+    'vocab_size',
+    'precision',
+    'as_found',
+    'keep_memory',
+    'cells',
+    'transformer',
+)
 
 
 def check(config: Any) -> None:
@@ -62,6 +70,15 @@ def check(config: Any) -> None:
     )
     for side in config.keep_memory:
         require(side in ('ours', 'peers'), 'keep_memory', side, 'must be ours or peers')
+    for part in config.as_found:
+        require(part in PARTS, 'as_found', part, f'must be one of {", ".join(PARTS)}')
+    untouched = [part in config.as_found for part in PARTS if part in config.parts]
+    require(  # thresholds once set, the C library's own rule is off for the rest of the process
+        untouched == sorted(untouched, reverse=True),
+        'as_found',
+        config.as_found,
+        f'must name the first of the parts, which are done in the order {", ".join(PARTS)}',
+    )
     for name in ('warm_up', 'least', 'most'):
         require(clock[name] >= 1, f'clock.{name}', clock[name], 'must be at least 1')
     for name in ('seconds', 'block_seconds', 'pause'):
@@ -104,10 +121,11 @@ def benchmark(
         if importlib.util.find_spec(name) is None:
             say(f'{name} is not installed: its rows are left out')
     bench = Bench(config, results, say)
-    allocator.keep_memory('ours' in config.keep_memory)
     with jax.default_matmul_precision(config.precision):
         for part, measure in PARTS.items():
             if part in config.parts:
+                bench.as_found = part in config.as_found
+                bench.allocate(peer=False)
                 measure(bench)
     for section, parts in SECTION_PARTS.items():
         if parts & set(config.parts):
