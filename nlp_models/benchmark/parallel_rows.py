@@ -1,6 +1,6 @@
 """Rows: attention in chunks against plain, and Newton's iteration against the scan."""
 
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import jax
@@ -128,6 +128,7 @@ def _newton_row(bench: Bench, name: str, trained: bool, evaluation: str) -> None
                 known['params'], known['losses'] = train(cell, params, group.training_steps, seed)
         return known['params']
 
+    @cache  # what is timed is what the errors are of
     def make(how: str) -> works.Work:
         return works.recurrent(
             model,
