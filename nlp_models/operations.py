@@ -4,13 +4,19 @@
 
 - XLA fuses the elementwise work before a dense layer's gradient into a transposed copy of it, which
   it then walks through against the grain. `dense` asks for the product that needs no such copy.
+- JAX keeps every intermediate array that a derivative mentions: a GELU's tanh beside its input, a
+  LayerNorm's γ copied out to every row. `gelu` and `layer_norm` keep their inputs (and two numbers
+  a row) and work the rest out again, which takes less time than fetching it.
 - A sum over devices is a meeting of all of them; one for each parameter means waiting for the
   slower device as many times. `sum_over` meets once.
 """
 
+import math
+from functools import partial
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from jax import lax
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
@@ -55,17 +61,126 @@ def _dense_backward(saved, dy):
 _dense.defvjp(_dense_forward, _dense_backward)
 
 
-def sum_over(tree: Any, axis_name: str) -> Any:
-    """Add up arrays over a device axis, leaf by leaf or as one vector.
+def gelu(x: Float[Array, '*rows F'], *, backward: str = 'custom') -> Float[Array, '*rows F']:
+    """GELU in its tanh form: x/2 · (1 + tanh(√(2/π) (x + 0.044715 x³))).
+
+    Hendrycks & Gimpel 2016, section 2; as GPT-2 has it.
 
     Args:
-      tree: arrays of one dtype.
+      x: `[…, F]`.
+      backward: 'custom' for the backward pass below where the device gains by it; 'autodiff'.
+
+    Returns:
+      `[…, F]`.
+    """
+    lean = backward == 'custom' and platforms.choices().lean_residuals
+    return _gelu(x) if lean else jax.nn.gelu(x, approximate=True)
+
+
+GELU_SCALE, GELU_CUBE = math.sqrt(2 / math.pi), 0.044715
+
+
+@jax.custom_vjp
+def _gelu(x):
+    return jax.nn.gelu(x, approximate=True)
+
+
+def _gelu_forward(x):
+    return _gelu(x), x
+
+
+def _gelu_backward(x, dy):
+    """With a = √(2/π) (x + 0.044715 x³): δx = δy · ((1 + tanh a)/2 + x/2 (1 − tanh² a) ∂a/∂x)."""
+    square = x * x
+    t = jnp.tanh(GELU_SCALE * x * (1 + GELU_CUBE * square))
+    slope = GELU_SCALE * (1 + 3 * GELU_CUBE * square)
+    return (dy * (0.5 * (1 + t) + 0.5 * x * (1 - t * t) * slope),)
+
+
+_gelu.defvjp(_gelu_forward, _gelu_backward)
+
+
+def layer_norm(
+    x: Float[Array, '*rows D'],
+    scale: Float[Array, 'D'],
+    bias: Float[Array, 'D'] | None,
+    *,
+    epsilon: float = 1e-5,
+    backward: str = 'custom',
+) -> Float[Array, '*rows D']:
+    """LN(x) = γ ⊙ (x − mean) / √(variance + ε) + β, over the last axis.
+
+    Ba et al. 2016, equation 4.
+
+    Args:
+      x: `[…, D]`.
+      scale: γ `[D]`.
+      bias: β `[D]`, or None.
+      epsilon: ε.
+      backward: 'custom' for the backward pass below where the device gains by it; 'autodiff'.
+
+    Returns:
+      `[…, D]` in x's dtype; mean and variance are taken in float32.
+    """
+    if backward == 'custom' and platforms.choices().lean_residuals:
+        return _layer_norm(x, scale, bias, epsilon)
+    return _layer_norm_forward(x, scale, bias, epsilon)[0]
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(3,))
+def _layer_norm(x, scale, bias, epsilon):
+    return _layer_norm_forward(x, scale, bias, epsilon)[0]
+
+
+def _layer_norm_forward(x, scale, bias, epsilon):
+    wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+    mean = wide.mean(-1, keepdims=True)
+    variance = jnp.maximum((wide * wide).mean(-1, keepdims=True) - mean * mean, 0)
+    inverse = lax.rsqrt(variance + epsilon)
+    y = (wide - mean) * inverse * scale
+    y = y if bias is None else y + bias
+    return y.astype(x.dtype), (x, scale, bias, mean, inverse)
+
+
+def _layer_norm_backward(epsilon, saved, dy):
+    """With x̂ = (x − mean) / √(variance + ε) and g = γ ⊙ δy:
+
+    δx = (g − mean(g) − x̂ ⊙ mean(g ⊙ x̂)) / √(variance + ε),  δγ = Σ δy ⊙ x̂,  δβ = Σ δy.
+    """
+    del epsilon
+    x, scale, bias, mean, inverse = saved
+    dy = dy.astype(mean.dtype)
+    normal = (x - mean) * inverse
+    g = dy * scale
+    by_mean, by_normal = g.mean(-1, keepdims=True), (g * normal).mean(-1, keepdims=True)
+    dx = (g - by_mean - normal * by_normal) * inverse
+    rows = tuple(range(x.ndim - 1))
+    dscale = (dy * normal).sum(rows).astype(scale.dtype)
+    dbias = None if bias is None else dy.sum(rows).astype(bias.dtype)
+    return dx.astype(x.dtype), dscale, dbias
+
+
+_layer_norm.defvjp(_layer_norm_forward, _layer_norm_backward)
+
+
+def sum_over(tree: Any, axis_name: str) -> Any:
+    """Add up arrays over a device axis; small ones together, as one vector.
+
+    Args:
+      tree: arrays, the small ones of one dtype.
       axis_name: the axis.
 
     Returns:
       The tree of sums, the same on every device.
     """
-    if not platforms.choices().flat_reduction:
-        return lax.psum(tree, axis_name)
-    flat, restore = ravel_pytree(tree)
-    return restore(lax.psum(flat, axis_name))
+    limit = platforms.choices().flat_reduction_bytes
+    leaves, structure = jax.tree.flatten(tree)
+    small = [i for i, leaf in enumerate(leaves) if leaf.nbytes < limit]
+    apart = [leaf for i, leaf in enumerate(leaves) if i not in small]
+    if not small:
+        return jax.tree.unflatten(structure, lax.psum(apart, axis_name))
+    flat, restore = ravel_pytree([leaves[i] for i in small])
+    flat, apart = lax.psum((flat, apart), axis_name)
+    together, rest = dict(zip(small, restore(flat), strict=True)), iter(apart)
+    sums = [together[i] if i in together else next(rest) for i in range(len(leaves))]
+    return jax.tree.unflatten(structure, sums)

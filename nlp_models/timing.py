@@ -127,7 +127,8 @@ def block_timer(
 
     What is short is called several times in a row, so that the clock's and the thread pools' own
     time does not count; how often is found by one call, now. Before it begins there is a pause in
-    which the threads of whoever ran before come to rest: they look for work for some milliseconds.
+    which the threads of whoever ran before come to rest (they look for work for some milliseconds),
+    and a call that is not timed, so that none pays for what another left in caches and memory.
 
     Args:
       function: what to call; returns arrays to wait for, or anything that needs no waiting.
@@ -142,6 +143,7 @@ def block_timer(
 
     def block(calls: int) -> float:
         sleep(pause)
+        jax.block_until_ready(function())
         started = clock()
         for _ in range(calls):
             jax.block_until_ready(function())

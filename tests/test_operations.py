@@ -1,5 +1,6 @@
 """The forms that one kind of device wants, against the plain ones."""
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -20,7 +21,7 @@ def test_the_cpu_has_choices_of_its_own():
         assert platforms.choices() is PLAIN
     assert platforms.choices() is FAST
     assert FAST.dense_backward
-    assert FAST.flat_reduction
+    assert FAST.flat_reduction_bytes
 
 
 @pytest.mark.parametrize('choice', [FAST, PLAIN])
@@ -65,7 +66,75 @@ def test_dense_has_forward_mode_in_its_plain_form_alone():
         jax.jvp(operations.dense, (x, w), (x, w))
 
 
+def in_double(choice, function, *arguments):
+    """Values and gradients, in float64, for a random cotangent."""
+    with platforms.assume(choice), jax.enable_x64(True):
+        y, pull = jax.vjp(function, *(jnp.asarray(a) for a in arguments))
+        dy = np.random.default_rng(9).normal(size=y.shape)
+        return jax.tree.map(np.asarray, (y, *pull(jnp.asarray(dy)))), dy
+
+
 @pytest.mark.parametrize('choice', [FAST, PLAIN])
+def test_gelu_is_flaxs_and_its_slope_what_differences_say(choice):
+    x = np.concatenate([np.linspace(-6, 6, 41), [0.0, 1e-9, -40.0, 40.0]]).reshape(9, 5)
+    (y, dx), dy = in_double(choice, operations.gelu, x)
+    np.testing.assert_allclose(y, in_double(choice, nn.gelu, x)[0][0], rtol=1e-14)
+    step = 1e-5
+
+    def plain(x):  # in NumPy
+        return 0.5 * x * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3)))
+
+    slope = (plain(x + step) - plain(x - step)) / (2 * step)
+    np.testing.assert_allclose(dx, dy * slope, atol=1e-9)
+    np.testing.assert_allclose(dx, in_double(choice, nn.gelu, x)[0][1], atol=1e-14)
+
+
+@pytest.mark.parametrize('choice', [FAST, PLAIN])
+@pytest.mark.parametrize('with_bias', [True, False])
+def test_layer_norm_is_flaxs_with_its_gradients(choice, with_bias):
+    rng = np.random.default_rng(0)
+    x, scale, bias = (rng.normal(1.0, 2.0, size) for size in ((3, 5, 7), 7, 7))
+    arguments = (x, scale, bias) if with_bias else (x, scale)
+
+    def mine(x, scale, bias=None):
+        return operations.layer_norm(x, scale, bias)
+
+    def flaxs(x, scale, bias=None):
+        params = {'scale': scale} | ({} if bias is None else {'bias': bias})
+        norm = nn.LayerNorm(epsilon=1e-5, use_bias=bias is not None, use_fast_variance=False)
+        return norm.apply({'params': params}, x)
+
+    have, want = in_double(choice, mine, *arguments)[0], in_double(choice, flaxs, *arguments)[0]
+    assert len(have) == len(want) == 1 + len(arguments)
+    for a, b in zip(have, want, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-11, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    'function', [operations.gelu, lambda x: operations.layer_norm(x, 1 + x[0], None)]
+)
+def test_lean_operations_keep_bfloat16_and_are_near_float32(function):
+    x, dy = (jnp.asarray(a, jnp.bfloat16) for a in np.random.default_rng(0).normal(size=(2, 6, 16)))
+
+    def both(x):
+        y, pull = jax.vjp(function, x)
+        return y, *pull(dy.astype(x.dtype))
+
+    for have, want in zip(both(x), both(x.astype(jnp.float32)), strict=True):
+        assert have.dtype == jnp.bfloat16
+        bound = 0.02 * float(jnp.abs(want).max())
+        np.testing.assert_allclose(have.astype(jnp.float32), want, rtol=0, atol=bound)
+
+
+def test_lean_operations_have_forward_mode_in_their_plain_form_alone():
+    x = jnp.linspace(-1, 1, 12).reshape(3, 4)
+    for function in (operations.gelu, lambda x, **how: operations.layer_norm(x, x[0], None, **how)):
+        jax.jvp(lambda x, f=function: f(x, backward='autodiff'), (x,), (x,))
+        with pytest.raises(TypeError):
+            jax.jvp(function, (x,), (x,))
+
+
+@pytest.mark.parametrize('choice', [FAST, PLAIN, FAST._replace(flat_reduction_bytes=16)])
 def test_a_sum_over_devices(choice):
     devices = parallel.Devices(tuple(jax.local_devices()[:4]))
     rng = np.random.default_rng(0)
@@ -81,7 +150,8 @@ def test_a_sum_over_devices(choice):
 
 
 @pytest.mark.parametrize('dtype', [jnp.float32, jnp.bfloat16])
-def test_the_sum_of_a_tree_is_the_sum_of_its_leaves(dtype):
+@pytest.mark.parametrize('limit', [FAST.flat_reduction_bytes, 20, 0])
+def test_the_sum_of_a_tree_is_the_sum_of_its_leaves(dtype, limit):
     rng = np.random.default_rng(0)
     shapes = {'scalar': (), 'one': (1,), 'nested': [(3, 5), (), (7, 1, 2)], 'none': (0, 3)}
     draw = lambda shape: jnp.asarray(rng.normal(size=(2, *shape)), dtype)  # noqa: E731
@@ -91,7 +161,7 @@ def test_the_sum_of_a_tree_is_the_sum_of_its_leaves(dtype):
         leaf_by_leaf = jax.tree.map(lambda leaf: jax.lax.psum(leaf, parallel.AXIS), tree)
         return operations.sum_over(tree, parallel.AXIS), leaf_by_leaf
 
-    with platforms.assume(FAST):
+    with platforms.assume(FAST._replace(flat_reduction_bytes=limit)):
         mine, want = jax.pmap(both, parallel.AXIS, devices=jax.local_devices()[:2])(tree)
     jax.tree.map(np.testing.assert_array_equal, mine, want)
     dtypes = jax.tree.map(lambda a: (a.shape, a.dtype), tree)

@@ -15,7 +15,7 @@ from nlp_models.attention.attend import attend
 from nlp_models.attention.masks import Mask
 from nlp_models.attention.positions import rotary
 
-ACTIVATIONS = {'gelu': nn.gelu, 'relu': nn.relu}
+ACTIVATIONS = {'gelu': operations.gelu, 'relu': lambda x, *, backward: nn.relu(x)}
 
 
 @dataclass(frozen=True)
@@ -36,8 +36,8 @@ class BlockConfig:
       init_std: standard deviation of the initial weights; 0 for 1/√(fan in).
       attention: which implementation (`attend.IMPLEMENTATIONS`), or 'auto'.
       window: how many tokens a token sees with itself; 0 for all before it.
-      backward: of dense layers, 'custom' where ours is faster; 'autodiff' for JAX's, which
-        forward-mode derivatives need (and 'plain' attention).
+      backward: of dense layers, GELU and LayerNorm, 'custom' where ours is faster; 'autodiff' for
+        JAX's, which forward-mode derivatives need (and 'plain' attention).
       dtype: compute dtype; parameters are float32.
     """
 
@@ -57,9 +57,23 @@ class BlockConfig:
     dtype: Any = jnp.float32
 
 
-def layer_norm(config: BlockConfig, name: str) -> nn.LayerNorm:
-    """LN(x) = γ ⊙ (x − mean) / √(variance + 1e-5) + β, statistics in float32 (Ba et al. 2016)."""
-    return nn.LayerNorm(epsilon=1e-5, use_bias=config.use_bias, dtype=config.dtype, name=name)
+class LayerNorm(nn.Module):
+    """`operations.layer_norm` with its γ, `scale`, and β, `bias`, where the config has biases."""
+
+    config: BlockConfig
+
+    @nn.compact
+    def __call__(self, x: Float[Array, '*rows D']) -> Float[Array, '*rows D']:
+        """Normalise each row."""
+        c, width = self.config, (x.shape[-1],)
+        scale = self.param('scale', nn.initializers.ones, width)
+        bias = self.param('bias', nn.initializers.zeros, width) if c.use_bias else None
+        return operations.layer_norm(x.astype(c.dtype), scale, bias, backward=c.backward)
+
+
+def layer_norm(config: BlockConfig, name: str) -> LayerNorm:
+    """A LayerNorm of a block or of the end of the stack."""
+    return LayerNorm(config, name=name)
 
 
 def dense(config: BlockConfig, features: int, name: str, *, residual: bool = False) -> nn.Dense:
@@ -119,7 +133,8 @@ class FeedForward(nn.Module):
     def __call__(self, x: Float[Array, 'B T D']) -> Float[Array, 'B T D']:
         """Apply to each position by itself."""
         c = self.config
-        hidden = ACTIVATIONS[c.activation](dense(c, c.feed_forward_size, 'up')(x))
+        hidden = dense(c, c.feed_forward_size, 'up')(x)
+        hidden = ACTIVATIONS[c.activation](hidden, backward=c.backward)
         return dense(c, c.width, 'down', residual=True)(hidden)
 
 

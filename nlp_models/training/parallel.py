@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from nlp_models import platforms
 from nlp_models.errors import InputError
 
 AXIS = 'devices'
@@ -75,12 +76,13 @@ class Devices(NamedTuple):
         Args:
           function: of one device's share; it may reduce over `axis_name`.
           *arguments: examples, already placed.
-          donate: whether the first argument's memory may be reused for the result.
+          donate: whether the first argument's memory may be reused for the result, where the kind
+            of device gains by it.
 
         Returns:
           (the compiled function, seconds that tracing and compiling took).
         """
-        donated = (0,) if donate else ()
+        donated = (0,) if donate and platforms.choices().donate else ()
         if self.axis_name is None:
             mapped = jax.jit(function, donate_argnums=donated)
         else:
