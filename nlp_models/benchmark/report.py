@@ -65,7 +65,7 @@ def peers(rows: Sequence[Results]) -> str:
                 str(row.get('rounds') or ''),
                 '; '.join(bar(entry, row) for entry in row.get('bars', [])),
             ]
-        lines.append([row['work'], shape(row['shape']), row['peer'], *cells])
+        lines.append([row['work'], shape(row['shape']), row['peer'] or '', *cells])
     head = ['work', 'shape', 'against', 'ours', 'theirs', 'ratio (95 %)', 'rounds', 'bar']
     note = (
         'Ratios above 1: ours is the faster (or smaller). Medians of rounds in which both took '
