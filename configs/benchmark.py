@@ -86,11 +86,11 @@ def _cpu() -> Any:
                 value_bar=1e-5,  # greatest difference from the scan's values, with full Jacobians
                 gradient_bar=1e-4,  # and from its gradients, over their greatest magnitude
             ),
-            compiling=dict(run='4x128', num_layers=12, rounds=7, bar=3.0),
+            compiling=dict(run='4x128', num_layers=12, rounds=6, bar=3.0),
             loop=dict(
                 run='4x128',
                 steps=100,  # of each round
-                rounds=14,
+                rounds=8,
                 characters=200_000,  # of the random text it trains on
                 bar=1 / 1.05,
             ),
@@ -194,10 +194,18 @@ def _to_loss() -> dict:
 
 
 def _table() -> Any:
-    """Everything but the map."""
+    """Everything but the map, the families at one shape."""
     config = _cpu()
     config.parts = (*_ROWS, 'families')
+    config.families.shapes = config.families.shapes[:1]
+    _without_shared_out(config)
     return config
+
+
+def _without_shared_out(config: Any) -> None:
+    """Leave out the rows of a peer that no bar is set for, to save time."""
+    pairs = config.recurrent.pairs
+    config.recurrent.pairs = tuple(pair for pair in pairs if pair[1] != 'flax_shared_out')
 
 
 def _without_bars(config: Any) -> None:
@@ -216,8 +224,7 @@ def _quick() -> Any:
     config.clock.update(warm_up=1, seconds=0.05, block_seconds=0.01, pause=0.005)
     config.matmul.update(size=512, seconds=0.1)
     config.recurrent.shapes = ((4, 32, 16),)
-    pairs = config.recurrent.pairs
-    config.recurrent.pairs = tuple(pair for pair in pairs if pair[1] != 'flax_shared_out')
+    _without_shared_out(config)
     train_step = config.train_step
     train_step.runs = ConfigDict({'2x32': _run(4, 32, hidden_size=32, num_layers=2, num_heads=2)})
     del train_step.peers['torch_compiled']  # it alone would take half of the time
@@ -237,7 +244,7 @@ def _gpu() -> Any:
     _without_bars(config)
     config.parts = (*_ROWS, 'dtypes', 'families', 'win_map')
     config.num_devices = 1  # as the peers have
-    for run in config.train_step.runs.values():
+    for run in (*config.train_step.runs.values(), config.to_loss.run):
         run.num_devices = 1
     config.matmul.update(dtypes=('float32', 'bfloat16'), size=8192)
     recurrent = config.recurrent

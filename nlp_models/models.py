@@ -137,7 +137,7 @@ def _recurrent(model: Any) -> SequenceModel:
         embed_size,
         f'must equal hidden_size, {size}, or be 0, where layers are residual',
     )
-    return make_residual_stack(cell, **common)
+    return make_residual_stack(cell, **common, backward=model.backward)
 
 
 def _transformer(model: Any, max_length: int) -> SequenceModel:

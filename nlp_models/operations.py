@@ -8,7 +8,7 @@
   LayerNorm's γ copied out to every row. `gelu` and `layer_norm` keep their inputs (and two numbers
   a row) and work the rest out again, which takes less time than fetching it.
 - A sum over devices is a meeting of all of them; one for each parameter means waiting for the
-  slower device as many times. `sum_over` meets once.
+  slower device as many times. `sum_over` joins the small ones.
 """
 
 import math

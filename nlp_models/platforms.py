@@ -22,7 +22,8 @@ class Choices(NamedTuple):
       scan_block_bytes: recurrent weights of at least this size are multiplied by in blocks of N
         columns; 0 never.
       dense_backward: whether dense layers have a backward pass of their own.
-      lean_residuals: whether GELU and LayerNorm keep their inputs alone for the backward pass.
+      lean_residuals: whether GELU and LayerNorm have backward passes of their own, which keep the
+        inputs and two numbers a row.
       donate: whether a training step may overwrite the state it is given.
       flat_reduction_bytes: gradients smaller than this are added up over devices as one vector.
       chunked_from: queries and keys from which on attention is computed in chunks, where no kernel
@@ -50,10 +51,12 @@ TABLE = {
         scan_chunk_bytes=2**20,  # LSTM, B=32, T=256, N=256: 0.68; B=16, T=512, N=128: 0.53
         scan_block_bytes=2**20,  # the first of these: 0.92 to 0.98
         dense_backward=True,  # 4×128 transformer's training step: 0.72
-        flat_reduction_bytes=2**19,  # the same: 0.93, where all are; 6×384, where none is: 0.97
+        # All as one vector: the same 0.93; all but the layers' matrices apart from it: 6×384 0.97.
+        flat_reduction_bytes=2**19,
         lean_residuals=True,  # 6×384 transformer's training step: 0.94; 4×128: 0.97
         # Each parameter's update is several kernels that read the old moments, so that XLA copies
-        # what is to be overwritten. 6×384 transformer's training step: 0.90; 4×128: 0.98.
+        # what is to be overwritten. 6×384 transformer's training step: 0.90; 4×128: 0.98. It takes
+        # a second copy of parameters and moments: 252 of the first one's 771 MB on two devices.
         donate=False,
         # Plain attention's time over that in chunks, heads of 64, causal, forward and backward, one
         # device, at (B, T, H) = (1, 64, 4) 1.0, (1, 256, 4) 1.6, (8, 256, 6) 1.4, (1, 1024, 4) 3.4,

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 
 CONFIDENCE = 0.95
+LONG = 2.0  # seconds of a call that does not feel what others left behind
 
 
 class Paired(NamedTuple):
@@ -126,9 +127,10 @@ def block_timer(
     """What times a function once it is asked to: seconds of one call, each call waited for.
 
     What is short is called several times in a row, so that the clock's and the thread pools' own
-    time does not count; how often is found by one call, now. Before it begins there is a pause in
+    time does not count; how often is found now, by one turn. Before it begins there is a pause in
     which the threads of whoever ran before come to rest (they look for work for some milliseconds),
-    and a call that is not timed, so that none pays for what another left in caches and memory.
+    and, where a call takes less than `LONG`, one that is not timed, so that none pays for what
+    another left in caches and memory.
 
     Args:
       function: what to call; returns arrays to wait for, or anything that needs no waiting.
@@ -141,16 +143,18 @@ def block_timer(
       `() -> seconds`.
     """
 
-    def block(calls: int) -> float:
+    def block(calls: int, lead: bool = True) -> float:
         sleep(pause)
-        jax.block_until_ready(function())
+        if lead:
+            jax.block_until_ready(function())
         started = clock()
         for _ in range(calls):
             jax.block_until_ready(function())
         return (clock() - started) / calls
 
     once = block(1)
-    return partial(block, max(1, math.ceil(block_seconds / max(once, 1e-6) - 1e-9)))
+    calls = max(1, math.ceil(block_seconds / max(once, 1e-6) - 1e-9))
+    return partial(block, calls, lead=once < LONG)
 
 
 def paired(

@@ -167,9 +167,12 @@ def test_a_config_that_cannot_be_built(fields, message):
         built(**fields)
 
 
-def test_a_transformer_has_forward_mode_by_its_config():
-    model = cast(Any, get_config('transformer')).model
-    model.update(hidden_size=8, num_heads=2, num_layers=1)
+@pytest.mark.parametrize('family', ['transformer', 'mingru'])  # that one in residual blocks
+def test_a_model_has_forward_mode_by_its_config(family):
+    model = cast(Any, get_config(family)).model
+    model.update(hidden_size=8, num_layers=1)
+    if family == 'transformer':
+        model.num_heads = 2
 
     def along(**fields):
         model.update(**fields)
@@ -177,7 +180,7 @@ def test_a_transformer_has_forward_mode_by_its_config():
         tokens = jnp.arange(300)[None] % 5  # so long that attention would go in chunks
 
         def loss(params):
-            return jnp.mean(built.apply(params, None, tokens)[1] ** 2)
+            return jnp.mean(built.apply(params, built.start(params, 1), tokens)[1] ** 2)
 
         params = built.init(jax.random.key(0))
         return jax.jvp(loss, (params,), (params,))[1], jax.grad(loss), params
@@ -187,8 +190,9 @@ def test_a_transformer_has_forward_mode_by_its_config():
     forward, gradient, params = along(backward='autodiff')
     reverse = sum(jax.tree.leaves(jax.tree.map(jnp.vdot, gradient(params), params)))
     assert float(forward) == pytest.approx(float(reverse), rel=1e-4)
+    field = 'attention' if family == 'transformer' else 'evaluation'
     with pytest.raises(InputError, match=r'model.backward is .autodiff.: it must be custom where'):
-        along(attention='chunked')
+        along(**{field: 'chunked' if family == 'transformer' else 'newton'})
 
 
 def test_forward_mode_and_second_derivatives_need_the_plain_one():

@@ -187,10 +187,21 @@ def test_all_of_it_on_one_meeting():
     assert lowered(PLAIN) == len(tree)
 
 
-@pytest.mark.parametrize('family', ['transformer', 'lstm', 'gru', 'rnn'])
-def test_a_models_gradient_is_the_same_with_every_choice_and_with_none(family):
+@pytest.mark.parametrize(
+    ('family', 'fields'),
+    [
+        ('transformer', {}),
+        ('transformer', dict(use_bias=False, norm='post', scan_layers=True)),
+        ('transformer', dict(remat=True)),
+        ('lstm', {}),
+        ('gru', {}),
+        ('rnn', {}),
+        ('mingru', {}),  # in residual blocks
+    ],
+)
+def test_a_models_gradient_is_the_same_with_every_choice_and_with_none(family, fields):
     config = lm.get_config(family).model
-    config.update(hidden_size=16, num_layers=2)
+    config.update(hidden_size=16, num_layers=2, **fields)
     model = models.build(config, vocab_size=11, max_length=40)
     params = model.init(jax.random.key(0))
     batch = {'tokens': jax.random.randint(jax.random.key(1), (3, 41), 0, 11)}

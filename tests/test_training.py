@@ -10,7 +10,7 @@ import optax
 import pytest
 
 from configs import lm
-from nlp_models import models, trees
+from nlp_models import models, platforms, trees
 from nlp_models.errors import InputError
 from nlp_models.training import optimizers, parallel
 from nlp_models.training.objectives import cross_entropy, language_modelling
@@ -154,6 +154,29 @@ def test_carried_state_is_that_of_the_text_read_without_a_break():
     restarted, _ = objective(params, carry, fresh, None)
     alone, _ = objective(params, None, {'tokens': tokens[:, : T + 1]}, None)
     assert float(restarted.loss) == float(alone.loss)
+
+
+@pytest.mark.parametrize('num_devices', [1, 2])
+def test_what_is_donated_is_gone_and_changes_nothing(num_devices):
+    devices = parallel.choose(num_devices, B)
+
+    def gone(donate):
+        with platforms.assume(platforms.choices()._replace(donate=donate)):
+            state, x = (
+                devices.replicate(np.ones(3, 'f')),
+                devices.place_shards(np.ones((B, 3), 'f')),
+            )
+            compiled, _ = devices.compile(lambda s, x: s + x.sum(), state, x, donate=True)
+            compiled(state, x)
+            trained = run(
+                small('transformer'), optimizer_config(), num_devices=num_devices, steps=3
+            )
+        return state.is_deleted(), trained
+
+    kept, given = gone(donate=False), gone(donate=True)
+    assert (kept[0], given[0]) == (False, True)
+    for a, b in zip(jax.tree.leaves(kept[1]), jax.tree.leaves(given[1]), strict=True):
+        np.testing.assert_array_equal(a, b)
 
 
 def test_repeats_are_bit_identical_and_seeds_matter_only_with_dropout():

@@ -16,7 +16,7 @@ from nlp_models.types import Key, Params, SequenceModel
 
 # What a scanned layer keeps for its backward pass: the products of dense layers and attention's own
 # residuals. A loop cannot see what the backward pass could as well compute again from these, and
-# would keep all that the gradients mention, GELU's seven intermediate arrays among them.
+# would keep all that the gradients mention.
 _KEPT = jax.checkpoint_policies.save_from_both_policies(
     jax.checkpoint_policies.dots_with_no_batch_dims_saveable,
     jax.checkpoint_policies.save_only_these_names(RESIDUALS),

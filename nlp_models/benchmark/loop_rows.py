@@ -113,6 +113,7 @@ def to_loss_row(bench: Bench) -> None:
         vocab_size = store.load_dataset(run.data).tokenizer.vocab_size
         tokens = training_works.random_tokens(run, vocab_size, bench.config.seed)
         names = {'compiled': True, 'eager': False}
+        bench.allocate(peer=True)
         peers = {
             name: peers_torch.train_step(group.peer_run, vocab_size, tokens, compiled=compiled)
             for name, compiled in names.items()

@@ -22,6 +22,7 @@ def make_residual_stack(
     orthogonal: bool = True,
     forget_bias: float = 1.0,
     evaluate: Callable = sequential.scan,
+    backward: str = 'custom',
 ) -> SequenceModel:
     """A stack of residual blocks, each with a recurrent layer where a transformer has attention.
 
@@ -42,6 +43,7 @@ def make_residual_stack(
       orthogonal: see `stack.init_cell`.
       forget_bias: see `stack.init_cell`.
       evaluate: see `stack.make_stack`.
+      backward: of LayerNorms and feed-forward layers, as in `attention.blocks.BlockConfig`.
 
     Returns:
       A `SequenceModel` from x `[B, T, N]` to y `[B, T, N]`, in x's dtype.
@@ -55,6 +57,7 @@ def make_residual_stack(
             feed_forward_size=4 * hidden_size,
             num_layers=num_layers,
             init_std=0.0,
+            backward=backward,
             dtype=dtype,
         )
         return layer_norm(config, 'norm'), FeedForward(config)

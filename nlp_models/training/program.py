@@ -31,8 +31,8 @@ class Program(NamedTuple):
       devices: what it runs on.
       init: `() -> TrainState` on the host, before the first step.
       batch: `step -> batch`, what the train step reads, on the host.
-      train_step: `(state, batch) -> (state, Sums)`, compiled; the state is placed by `place` and
-        its memory is reused.
+      train_step: `(state, batch) -> (state, Sums)`, compiled; the state is placed by `place`, and
+        on some devices its memory is reused.
       eval_step: `(params, batch) -> Sums`, compiled.
       schedule: `(step, total_steps) -> rate`.
       parameters: how many the model has.
