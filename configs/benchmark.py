@@ -233,7 +233,8 @@ def _quick() -> Any:
     config.newton.update(cells=('gru',), length=64, width=8, training_steps=20)
     config.compiling.update(run='2x32', num_layers=2, rounds=1)
     config.loop.update(run='2x32', steps=30, rounds=2, characters=20_000)
-    config.families.update(cells=('gru', 'mingru'), shapes=((4, 64, 16),), seconds=0.02)
+    config.families.update(cells=('mingru',), shapes=((4, 64, 16),), seconds=0.02)
+    config.families.attention = ('chunked',)
     config.win_map.update(lengths=(64,), widths=(8,), seconds=0.05)
     return config
 

@@ -191,7 +191,7 @@ def test_bars_are_met_at_the_bar_and_never_by_what_is_not_a_number():
 
 def test_families_and_map_of_real_works(tmp_path):
     config = tiny('families', 'win_map')
-    config.families.update(shapes=((2, 8, 4),), seconds=0.0)
+    config.families.update(shapes=((2, 8, 4),), cells=('gru', 'mingru'), seconds=0.0)
     config.win_map.update(lengths=(8,), widths=(4,), seconds=0.0)
     results = run.benchmark(config, str(tmp_path))
     ways = [(row['work'], row['evaluation']) for row in results['families']]
