@@ -41,9 +41,7 @@ def _cpu() -> Any:
             parts=(*_ROWS, 'families', 'win_map'),  # see `nlp_models/benchmark/run.py`
             seed=0,  # of parameters, inputs and cotangents
             num_devices=0,  # 0: the most that divide the batch (on a CPU, at most one a core)
-            as_found=(
-                'recurrent',
-            ),  # parts with the allocator as any process finds it, on both sides
+            as_found=('recurrent',),  # parts with the allocator as any process finds it, both sides
             keep_memory=('ours',),  # in the others, whose turns have that of our commands; or peers
             precision='highest',  # float32 products on a GPU, torch's too; or high, default
             vocab_size=65,  # of the language models, as tinyshakespeare's
