@@ -21,6 +21,8 @@ def base() -> Any:
     """What every run has."""
     return ConfigDict(
         dict(
+            task='language_modelling',  # the next token; other tasks have config files of their own
+            init_from='',  # a folder with safetensors, a name of the hub, or a run's folder
             seed=0,  # of parameters, batches and dropout
             steps=1000,  # in all; may change on resuming (the schedule stretches to the new end)
             batch_size=32,  # windows a step, over all devices
@@ -67,6 +69,7 @@ def _neural() -> dict:
         tie_embeddings=False,  # the head's matrix is the embedding's
         head_bias=True,  # b_o of o_t = V h_t + b_o
         embed_std=1.0,  # of the initial embedding
+        architecture='decoder',  # predicts the next token (configs/encoder.py, configs/seq2seq.py)
         dtype='float32',  # or bfloat16, to compute in; parameters stay float32
     )
 
@@ -76,25 +79,12 @@ def _model(family: str) -> dict:
     if family == 'ngram':
         return dict(family=family, order=5)  # n: the longest gram
     if family == 'transformer':
-        return dict(
-            _neural(),
-            family=family,
-            num_layers=4,
-            num_heads=4,
-            feed_forward_size=0,  # 0: 4 × hidden_size
-            norm='pre',  # or post, as in the 2017 paper
-            activation='gelu',  # or relu
-            positions='rotary',  # learned, sinusoidal, rotary or none
-            use_bias=True,  # in dense layers and LayerNorms
-            init_std=0.02,  # of the initial weights; 0: 1/√(fan in)
-            head_bias=False,
-            embed_std=0.02,
-            attention='auto',  # plain, chunked, cudnn, pallas_tpu; auto: by device and length
-            window=0,  # tokens a token sees with itself; 0: all before it
-            backward='custom',  # or autodiff, which forward-mode differentiation needs
-            remat=False,  # recompute the blocks in the backward pass, to save memory
-            scan_layers=False,  # compile one block, not num_layers; their parameters lie stacked
-        )
+        return transformer()
+    return recurrent(family)
+
+
+def recurrent(family: str) -> dict:
+    """The `model` group of a cell's family."""
     extra = {
         'rnn': dict(activation='tanh'),  # σ: tanh or sigmoid
         'lstm': dict(forget_bias=1.0),  # where the forget gate's bias starts
@@ -119,6 +109,46 @@ def _model(family: str) -> dict:
             #   sequential and associative evaluation
         ),
         **extra,
+    }
+
+
+def transformer(**fields: Any) -> dict:
+    """The `model` group of a transformer, with some fields other than they are here."""
+    return {
+        **_neural(),
+        **dict(
+            family='transformer',
+            num_layers=4,
+            num_heads=4,
+            num_kv_heads=0,  # heads of keys and values, shared by several queries'; 0: num_heads
+            head_size=0,  # 0: hidden_size / num_heads
+            feed_forward_size=0,  # 0: 4 × hidden_size
+            norm='pre',  # or post, as in the 2017 paper
+            norm_type='layer',  # or rms
+            norm_epsilon=1e-5,
+            activation='gelu_tanh',  # gelu, gelu_tanh, relu or silu
+            gated=False,  # (σ(x W_gate) ⊙ x W_up) W_down; with silu: SwiGLU
+            positions='rotary',  # learned, sinusoidal, rotary or none
+            max_positions=0,  # tokens it can be given in all; 0: sequence_length
+            rotary_base=10000.0,
+            rotary_scaling='none',  # linear or llama3: for texts longer than those trained on
+            rotary_factor=1.0,  # by how much longer
+            rotary_low_frequency=1.0,  # the rest is llama3's
+            rotary_high_frequency=4.0,
+            rotary_original_length=8192,
+            use_bias=True,  # in dense layers and LayerNorms
+            qkv_bias=False,  # in queries, keys and values even so
+            embed_norm=False,  # a norm after embedding and positions
+            init_std=0.02,  # of the initial weights; 0: 1/√(fan in)
+            attention='auto',  # plain, chunked, cudnn, pallas_tpu; auto: by device and length
+            window=0,  # tokens a token sees with itself; 0: all before it
+            backward='custom',  # or autodiff, which forward-mode differentiation needs
+            remat=False,  # recompute the blocks in the backward pass, to save memory
+            scan_layers=False,  # compile one block, not num_layers; parameters lie stacked
+            head_bias=False,
+            embed_std=0.02,
+        ),
+        **fields,
     }
 
 

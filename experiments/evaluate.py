@@ -1,42 +1,34 @@
-"""Score a trained model on the validation and the test split.
+"""Score a trained model, or a pretrained one as it comes, on the validation and the test split.
 
 python -m experiments.evaluate --workdir=runs/gru
+python -m experiments.evaluate --config=configs/pretrained.py --config.init_from=FOLDER
 """
 
 import json
 from pathlib import Path
 
-from absl import flags, logging
+from absl import flags
+from ml_collections import config_flags
 
 from experiments import command
 
-_WORKDIR = flags.DEFINE_string('workdir', None, "A run's folder.", required=True)
+_WORKDIR = flags.DEFINE_string('workdir', None, "A run's folder.")
+_CONFIG = config_flags.DEFINE_config_file('config', None, 'A config with init_from, not a run.')
 _BEST = flags.DEFINE_boolean('best', True, 'The best checkpoint, not the newest.')
+_BEAMS = flags.DEFINE_integer('num_beams', 1, 'Where texts are written; 1: greedily.')
 
 
 def main() -> None:
     """Evaluate."""
-    from nlp_models.data import store
-    from nlp_models.training.evaluation import evaluate_all
-    from nlp_models.training.trained import load_run
+    from nlp_models.training import judging, trained
     from nlp_models.training.workdir import check_same_text
 
-    run = load_run(_WORKDIR.value, best=_BEST.value)
-    dataset = store.load_dataset(run.config.data)
-    check_same_text(Path(_WORKDIR.value), dataset)
-    for split in ('validation', 'test'):
-        tokens = getattr(dataset, split)
-        scores = evaluate_all(
-            run.model,
-            run.params,
-            tokens,
-            run.tokenizer.characters,
-            length=run.config.sequence_length,
-        )
-        if not scores:
-            logging.warning('The %s split is shorter than one window: not scored', split)
-        for name, score in scores.items():
-            print(json.dumps({'split': split, 'step': run.step, 'name': name, **score._asdict()}))
+    run = trained.load(_WORKDIR.value, _CONFIG.value, best=_BEST.value)
+    task = judging.load_task(run)
+    if _WORKDIR.value is not None:
+        check_same_text(Path(_WORKDIR.value), task.dataset)
+    for result in judging.judge(run, task, num_beams=_BEAMS.value):
+        print(json.dumps({'step': run.step, **result}), flush=True)
 
 
 if __name__ == '__main__':

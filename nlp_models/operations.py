@@ -61,36 +61,48 @@ def _dense_backward(saved, dy):
 _dense.defvjp(_dense_forward, _dense_backward)
 
 
-def gelu(x: Float[Array, '*rows F'], *, backward: str = 'custom') -> Float[Array, '*rows F']:
-    """GELU in its tanh form: x/2 · (1 + tanh(√(2/π) (x + 0.044715 x³))).
+def gelu(
+    x: Float[Array, '*rows F'], *, approximate: bool = True, backward: str = 'custom'
+) -> Float[Array, '*rows F']:
+    """GELU: x Φ(x), with Φ the normal distribution's; or its tanh form, as GPT-2 has it.
 
-    Hendrycks & Gimpel 2016, section 2; as GPT-2 has it.
+        approximate    x/2 · (1 + tanh(√(2/π) (x + 0.044715 x³)))
+
+    Hendrycks & Gimpel 2016, section 2.
 
     Args:
       x: `[…, F]`.
-      backward: 'custom' for the backward pass below where the device gains by it; 'autodiff'.
+      approximate: the tanh form.
+      backward: 'custom' for the backward passes below where the device gains by them; 'autodiff'.
 
     Returns:
       `[…, F]`.
     """
     lean = backward == 'custom' and platforms.choices().lean_residuals
-    return _gelu(x) if lean else jax.nn.gelu(x, approximate=True)
+    return _gelu(x, approximate) if lean else jax.nn.gelu(x, approximate=approximate)
 
 
 GELU_SCALE, GELU_CUBE = math.sqrt(2 / math.pi), 0.044715
 
 
-@jax.custom_vjp
-def _gelu(x):
-    return jax.nn.gelu(x, approximate=True)
+@partial(jax.custom_vjp, nondiff_argnums=(1,))
+def _gelu(x, approximate):
+    return jax.nn.gelu(x, approximate=approximate)
 
 
-def _gelu_forward(x):
-    return _gelu(x), x
+def _gelu_forward(x, approximate):
+    return _gelu(x, approximate), x
 
 
-def _gelu_backward(x, dy):
-    """With a = √(2/π) (x + 0.044715 x³): δx = δy · ((1 + tanh a)/2 + x/2 (1 − tanh² a) ∂a/∂x)."""
+def _gelu_backward(approximate, x, dy):
+    """δx = δy · ∂(x Φ(x))/∂x = δy · (Φ(x) + x φ(x)), φ the normal density.
+
+    In the tanh form, with a = √(2/π) (x + 0.044715 x³):
+    δx = δy · ((1 + tanh a)/2 + x/2 (1 − tanh² a) ∂a/∂x).
+    """
+    if not approximate:
+        density = jnp.exp(-0.5 * x * x) / math.sqrt(2 * math.pi)
+        return (dy * (0.5 * (1 + lax.erf(x / math.sqrt(2))) + x * density),)
     square = x * x
     t = jnp.tanh(GELU_SCALE * x * (1 + GELU_CUBE * square))
     slope = GELU_SCALE * (1 + 3 * GELU_CUBE * square)
@@ -98,6 +110,26 @@ def _gelu_backward(x, dy):
 
 
 _gelu.defvjp(_gelu_forward, _gelu_backward)
+
+
+def rms_norm(
+    x: Float[Array, '*rows D'], scale: Float[Array, 'D'], *, epsilon: float = 1e-5
+) -> Float[Array, '*rows D']:
+    """RMSNorm(x) = γ ⊙ x / √(mean(x²) + ε), over the last axis.
+
+    Zhang & Sennrich 2019, equation 4.
+
+    Args:
+      x: `[…, D]`.
+      scale: γ `[D]`.
+      epsilon: ε.
+
+    Returns:
+      `[…, D]` in x's dtype; the mean is taken in float32.
+    """
+    wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+    mean = (wide * wide).mean(-1, keepdims=True)
+    return (wide * lax.rsqrt(mean + epsilon) * scale).astype(x.dtype)
 
 
 def layer_norm(

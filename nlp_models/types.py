@@ -49,6 +49,38 @@ class SequenceModel(NamedTuple):
     apply: Callable[..., tuple[State, jax.Array]]
 
 
+class Encoder(NamedTuple):
+    """A stack over vectors that reads both ways, and so has no state to carry.
+
+    Attributes:
+      init: `(key) -> params`.
+      encode: `(params, x, *, lengths=None, key=None) -> y`, with x `[B, S, D]` and y
+        `[B, S, width]`. `lengths` `[B]` int32 says how many of the S vectors of each row are real:
+        what follows them changes nothing, and y there has no meaning. `key` turns dropout on.
+      width: of y.
+    """
+
+    init: Callable[..., Params]
+    encode: Callable[..., jax.Array]
+    width: int
+
+
+class ConditionedModel(NamedTuple):
+    """A sequence model that looks at an encoder's output while it reads.
+
+    Attributes:
+      init: `(key) -> params`.
+      start: `(params, memory, lengths, max_length=0) -> state`, with the encoder's output `[B, S,
+        D]` and its real lengths `[B]`; `max_length` as in `SequenceModel`. The state holds what is
+        needed of the memory.
+      apply: as in `SequenceModel`.
+    """
+
+    init: Callable[..., Params]
+    start: Callable[..., State]
+    apply: Callable[..., tuple[State, jax.Array]]
+
+
 class LanguageModel(NamedTuple):
     """Embed, sequence model, head: the same three functions over tokens.
 
@@ -68,3 +100,43 @@ class LanguageModel(NamedTuple):
     start: Callable[..., State]
     apply: Callable[..., tuple[State, jax.Array]]
     context: int | None
+
+
+class TextEncoder(NamedTuple):
+    """Embed, encoder, and where there is one a head that guesses masked tokens.
+
+    Attributes:
+      init: `(key) -> params`.
+      encode: `(params, tokens, *, lengths=None, segments=None, key=None) -> y`, with tokens
+        `[B, S]` int32 and y `[B, S, D]`. `lengths` and `key` as in `Encoder`; `segments` `[B, S]`
+        int32 says which sentence each token is of, 0 by default.
+      logits: `(params, y) -> logits`, `[B, S, D]` to `[B, S, V]` float32: the distribution of the
+        token at each place itself. None where the model has no such head.
+      context: the longest row it can read; None for no bound.
+    """
+
+    init: Callable[..., Params]
+    encode: Callable[..., jax.Array]
+    logits: Callable[..., jax.Array] | None
+    context: int | None
+
+
+class Seq2Seq(NamedTuple):
+    """An encoder and a language model conditioned on its output.
+
+    Attributes:
+      init: `(key) -> params`.
+      start: `(params, batch_size, max_length=0, *, source, source_lengths=None, key=None) ->
+        state`: reads the sources `[B, S]` int32, of which the first `source_lengths` `[B]` tokens
+        are real; the state holds what the decoder looks up in them. `max_length` as in
+        `SequenceModel`, `key` turns dropout on.
+      apply: as in `LanguageModel`.
+      context: how many target tokens `apply` may be given in all; None for no bound.
+      source_context: the longest source it can read; None for no bound.
+    """
+
+    init: Callable[..., Params]
+    start: Callable[..., State]
+    apply: Callable[..., tuple[State, jax.Array]]
+    context: int | None
+    source_context: int | None

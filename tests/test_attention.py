@@ -1,5 +1,6 @@
 """The transformer against loops and NumPy in float64: positions, cache, blocks, stacks."""
 
+import math
 from functools import cache
 from typing import Any
 
@@ -10,9 +11,11 @@ import pytest
 
 from nlp_models import trees
 from nlp_models.attention import cache as kv
-from nlp_models.attention.blocks import Block, BlockConfig
+from nlp_models.attention.blocks import Block
+from nlp_models.attention.config import BlockConfig, Rotary
 from nlp_models.attention.decoder import make_decoder
-from nlp_models.attention.positions import rotary, sinusoidal
+from nlp_models.attention.layers import Layers
+from nlp_models.attention.positions import rotary, rotary_frequencies, sinusoidal
 
 B, T, H, K = 3, 5, 2, 4
 D, F = H * K, 12
@@ -72,7 +75,7 @@ def rotated(x, positions):
 @pytest.mark.parametrize('shared', [False, True])
 def test_rotary_is_a_product_of_complex_numbers(shared):
     x, where = normal(B, T, H, 6), QUERIES[:1] if shared else QUERIES
-    y = rotary(f32(x), jnp.asarray(where))
+    y = rotary(f32(x), jnp.asarray(where), rotary_frequencies(6, Rotary()))
     np.testing.assert_allclose(y, rotated(x, where), rtol=0, atol=1e-5)
     norms = np.linalg.norm(y, axis=-1), np.linalg.norm(x, axis=-1)
     np.testing.assert_allclose(*norms, rtol=1e-5)
@@ -81,8 +84,10 @@ def test_rotary_is_a_product_of_complex_numbers(shared):
 def test_rotary_products_depend_on_the_distance_alone():
     q, k = f32((normal(1, 1, H, K, seed=1), normal(1, 1, H, K, seed=2)))
 
+    theta = rotary_frequencies(K, Rotary())
+
     def product(i, j):
-        at_i, at_j = (rotary(a, jnp.full((1, 1), p)) for a, p in ((q, i), (k, j)))
+        at_i, at_j = (rotary(a, jnp.full((1, 1), p), theta) for a, p in ((q, i), (k, j)))
         return np.asarray((at_i * at_j).sum(-1))
 
     near, far = product(3, 1), product(9, 1)
@@ -99,6 +104,11 @@ def new_keys_values(steps, seed):
     return f32((normal(B, steps, H, K, seed=seed), normal(B, steps, H, K, seed=seed + 1)))
 
 
+def held(stored):
+    """Keys or values as they came in: tokens before heads."""
+    return np.swapaxes(np.asarray(stored), 1, 2)
+
+
 def test_appending_in_pieces_is_appending_at_once():
     k, v = new_keys_values(6, seed=1)
     empty = kv.start(B, 8, H, K)
@@ -107,8 +117,8 @@ def test_appending_in_pieces_is_appending_at_once():
         pieces = kv.append(pieces, k[:, begin:end], v[:, begin:end])
     jax.tree.map(np.testing.assert_array_equal, pieces, at_once)
     np.testing.assert_array_equal(at_once.length, [6] * B)
-    np.testing.assert_array_equal(at_once.k[:, :6], k)
-    np.testing.assert_array_equal(at_once.v[:, :6], v)
+    np.testing.assert_array_equal(held(at_once.k)[:, :6], k)
+    np.testing.assert_array_equal(held(at_once.v)[:, :6], v)
 
 
 def test_what_is_not_real_is_overwritten():
@@ -121,14 +131,60 @@ def test_what_is_not_real_is_overwritten():
     for stored, one, two in zip((cache.k, cache.v), first, second, strict=True):
         for b, (m, n) in enumerate(zip(*lengths, strict=True)):
             want = np.concatenate([one[b, :m], two[b, :n]])
-            np.testing.assert_array_equal(np.asarray(stored)[b, : m + n], want)
+            np.testing.assert_array_equal(held(stored)[b, : m + n], want)
 
 
 def test_what_does_not_fit_is_dropped():
     (k, v), (more_k, more_v) = new_keys_values(3, seed=1), new_keys_values(4, seed=5)
     cache = kv.append(kv.append(kv.start(B, 5, H, K), k, v), more_k, more_v)
-    np.testing.assert_array_equal(cache.k, np.concatenate([k, more_k[:, :2]], axis=1))
-    np.testing.assert_array_equal(cache.v, np.concatenate([v, more_v[:, :2]], axis=1))
+    np.testing.assert_array_equal(held(cache.k), np.concatenate([k, more_k[:, :2]], axis=1))
+    np.testing.assert_array_equal(held(cache.v), np.concatenate([v, more_v[:, :2]], axis=1))
+
+
+def test_a_rolling_cache_holds_the_last_window_of_each_row():
+    window, texts = 3, [np.zeros((0, H, K), np.float32) for _ in range(B)]
+    cache = kv.start(B, 20, H, K, window=window)
+    assert cache.k.shape == (B, H, window, K)
+    for seed, lengths in enumerate(([2, 1, 5], [1, 0, 1], [5, 5, 0], [1, 1, 1], [0, 1, 4])):
+        k, v = new_keys_values(5, seed=seed)
+        cache = kv.append(cache, k, v, lengths=jnp.asarray(lengths, jnp.int32), window=window)
+        for b, n in enumerate(lengths):
+            texts[b] = np.concatenate([texts[b], np.asarray(k)[b, :n]])
+            assert int(cache.length[b]) == len(texts[b])
+            for p in range(max(0, len(texts[b]) - window), len(texts[b])):
+                np.testing.assert_array_equal(held(cache.k)[b, p % window], texts[b][p])
+    assert min(map(len, texts)) > window
+
+
+def test_a_cache_smaller_than_the_window_does_not_roll():
+    cache = kv.start(B, 4, H, K, window=6)
+    assert cache.k.shape[2] == 4
+    assert not kv.rolls(cache, 6)
+    k, v = new_keys_values(6, seed=1)
+    np.testing.assert_array_equal(held(kv.append(cache, k, v, window=6).k), k[:, :4])
+
+
+# Positions that are stretched.
+
+
+def test_rotary_scaling_divides_what_turns_too_slowly():
+    """Llama 3.1's numbers: of 64 frequencies the fast stay, the slow are divided by 8."""
+    plain = rotary_frequencies(128, Rotary(base=500000.0)).astype(np.float64)
+    want = 500000.0 ** (-np.arange(64) / 64)
+    np.testing.assert_allclose(plain, want, rtol=1e-6)
+    linear = rotary_frequencies(128, Rotary(base=500000.0, scaling='linear', factor=4.0))
+    np.testing.assert_allclose(linear, want / 4, rtol=1e-6)
+    llama3 = rotary_frequencies(128, Rotary(500000.0, 'llama3', 8.0))
+    for theta, have in zip(want, llama3, strict=True):
+        wavelength = 2 * np.pi / theta
+        if wavelength < 8192 / 4:
+            expected = theta
+        elif wavelength > 8192 / 1:
+            expected = theta / 8
+        else:
+            smooth = (8192 / wavelength - 1) / (4 - 1)
+            expected = (1 - smooth) * theta / 8 + smooth * theta
+        np.testing.assert_allclose(have, expected, rtol=1e-6)
 
 
 # A block, written out in NumPy.
@@ -152,30 +208,67 @@ def relu(x):
     return np.maximum(x, 0)
 
 
-def block_by_hand(config, params, x):
-    size = x.shape[1]
-    causal = np.tril(np.ones((size, size), bool))
+def silu(x):
+    return x / (1 + np.exp(-x))
+
+
+def gelu(x):
+    return x * np.vectorize(lambda z: 0.5 * (1 + math.erf(z / math.sqrt(2))))(x)
+
+
+def rms_norm(params, x):
+    return x / np.sqrt((x**2).mean(-1, keepdims=True) + 1e-5) * params['scale']
+
+
+def block_by_hand(config, params, x, memory=None, lengths=None):
+    size, heads, width = x.shape[1], config.num_heads, config.head
+    sees = np.tril(np.ones((size, size), bool))
     if config.window:
-        causal &= ~np.tril(causal, -config.window)
-    causal = np.broadcast_to(causal, (len(x), H, size, size))
+        sees &= ~np.tril(sees, -config.window)
+    sees = np.broadcast_to(sees if config.causal else np.ones_like(sees), (B, heads, size, size))
+    if not config.causal and lengths is not None:
+        sees = sees & (np.arange(size) < lengths[:, None, None, None])
+    norm = rms_norm if config.norm_type == 'rms' else layer_norm
+
+    def split(y, *counts):
+        y = y.reshape(*y.shape[:2], sum(counts), width)
+        parts = np.split(y, np.cumsum(counts)[:-1], axis=2)
+        return [
+            np.repeat(part, heads // count, axis=2)
+            for part, count in zip(parts, counts, strict=True)
+        ]
 
     def attention(x):
-        q, k, v = (a.reshape(*x.shape[:2], H, K) for a in np.split(linear(p['qkv'], x), 3, axis=-1))
+        p = params['attention']
+        q, k, v = split(linear(p['qkv'], x), heads, config.kv_heads, config.kv_heads)
         if config.rotary:
             q, k = (rotated(a, np.arange(size)[None]) for a in (q, k))
-        return linear(p['out'], attention_loop(q, k, v, causal).reshape(x.shape))
+        return linear(p['out'], attention_loop(q, k, v, sees).reshape(*x.shape[:2], -1))
+
+    def cross(x):
+        p = params['cross_attention']
+        (q,) = split(linear(p['q'], x), heads)
+        k, v = split(linear(p['kv'], memory), config.kv_heads, config.kv_heads)
+        real = np.arange(memory.shape[1]) < lengths[:, None, None, None]
+        real = np.broadcast_to(real, (B, heads, size, memory.shape[1]))
+        return linear(p['out'], attention_loop(q, k, v, real).reshape(*x.shape[:2], -1))
 
     def feed_forward(x):
-        activation = {'gelu': gelu_tanh, 'relu': relu}[config.activation]
-        return linear(params['feed_forward']['down'], activation(linear(up, x)))
+        p = params['feed_forward']
+        activation = {'gelu_tanh': gelu_tanh, 'gelu': gelu, 'relu': relu, 'silu': silu}[
+            config.activation
+        ]
+        hidden = linear(p['up'], x)
+        hidden = activation(linear(p['gate'], x)) * hidden if config.gated else activation(hidden)
+        return linear(p['down'], hidden)
 
-    p, up = params['attention'], params['feed_forward']['up']
-    first, second = params['attention_norm'], params['feed_forward_norm']
-    if config.norm == 'pre':
-        x = x + attention(layer_norm(first, x))
-        return x + feed_forward(layer_norm(second, x))
-    x = layer_norm(first, x + attention(x))
-    return layer_norm(second, x + feed_forward(x))
+    parts = [('attention', attention), ('cross_attention', cross), ('feed_forward', feed_forward)]
+    for name, part in parts:
+        if name == 'cross_attention' and not config.cross:
+            continue
+        gains = params[f'{name}_norm']
+        x = x + part(norm(gains, x)) if config.norm == 'pre' else norm(gains, x + part(x))
+    return x
 
 
 def random_like(tree):
@@ -193,26 +286,50 @@ def random_like(tree):
     [
         {'norm': 'pre'},
         {'norm': 'post'},
-        {'norm': 'pre', 'use_bias': False, 'rotary': True},
+        {'norm': 'pre', 'use_bias': False, 'rotary': Rotary()},
         {'norm': 'post', 'activation': 'relu'},
         {'window': 2},
-        {'window': 3, 'attention': 'chunked', 'rotary': True},
+        {'window': 3, 'attention': 'chunked', 'rotary': Rotary()},
+        {'norm_type': 'rms', 'use_bias': False, 'activation': 'silu', 'gated': True},
+        {'num_kv_heads': 1, 'rotary': Rotary(), 'use_bias': False, 'qkv_bias': True},
+        {'num_heads': 4, 'num_kv_heads': 2, 'head_size': 6, 'attention': 'chunked'},
+        {'activation': 'gelu', 'norm': 'post', 'causal': False},
+        {'cross': True, 'causal': False, 'attention': 'chunked'},
+        {'cross': True, 'norm': 'post', 'num_kv_heads': 1},
     ],
     ids=str,
 )
 def test_block_is_its_equations(fields):
-    config = BlockConfig(width=D, num_heads=H, feed_forward_size=F, num_layers=1, **fields)
+    fields = {'num_heads': H, **fields}
+    config = BlockConfig(width=D, feed_forward_size=F, num_layers=1, **fields)
     x, where = normal(B, T, D), jnp.arange(T)[None]
     x[0] *= 3e-3  # of a variance like LayerNorm's epsilon
-    shapes = jax.eval_shape(
-        lambda: Block(config).init(jax.random.key(0), f32(x), None, where, None, None)
-    )['params']
-    params = random_like(shapes)
-    run = jax.jit(Block(config).apply)
-    y, cache = run({'params': f32(params)}, f32(x), None, where, None, None)
+    sources, lengths = normal(B, 4, D, seed=2), np.array([4, 1, 3])
+    layers = Layers(config, max_length=T, positions='none')
+    shapes = jax.eval_shape(layers.init, jax.random.key(0))
+    params = random_like(shapes)['layer_0']
+    read = None if config.causal else jnp.asarray(lengths, jnp.int32)
+
+    @jax.jit
+    def run(params, x):
+        real = jnp.asarray(lengths, jnp.int32)
+        memory = None
+        if config.cross:
+            (memory,) = layers.memories({'layer_0': params}, f32(sources), real)
+        return Block(config).apply({'params': params}, x, None, where, read, memory, None)
+
+    y, cache = run(f32(params), f32(x))
     assert cache is None
-    want = block_by_hand(config, params, x)
+    want = block_by_hand(config, params, x, sources, lengths)
     np.testing.assert_allclose(y, want, rtol=0, atol=1e-5 * np.abs(want).max())
+    used = {'bias' in path for path in trees_paths(params) if 'qkv' in path}
+    assert (True in used) == (config.use_bias or config.qkv_bias)
+
+
+def trees_paths(tree):
+    paths: list[str] = []
+    trees.map_with_path(lambda path, leaf: paths.append(path), tree)
+    return paths
 
 
 # The stack.
@@ -278,10 +395,12 @@ def test_scanned_layers_keep_no_scores_and_less_than_all():
 
 
 @pytest.mark.parametrize('attention', ['plain', 'chunked'])
-@pytest.mark.parametrize('window', [0, 3])
-def test_in_pieces_with_a_cache_as_at_once(attention, window):
+@pytest.mark.parametrize(('window', 'groups'), [(0, 0), (3, 0), (5, 1)])
+def test_in_pieces_with_a_cache_as_at_once(attention, window, groups):
     """Rows of other lengths in the second piece; the third begins where each of them stands."""
-    config = BlockConfig(D, H, F, num_layers=2, attention=attention, window=window)
+    config = BlockConfig(
+        D, H, F, num_layers=2, attention=attention, window=window, num_kv_heads=groups
+    )
     model = make_decoder(config, max_length=12, positions='learned')
     params = f32(random_like(jax.eval_shape(model.init, jax.random.key(0))))
     x = f32(normal(B, 12, D))

@@ -81,7 +81,9 @@ def test_a_run_learns_and_writes_down_what_it_did(text, tmp_path):
     assert lines[-1]['valid_bits_per_char'] == pytest.approx(lines[-1]['valid_loss'] / math.log(2))
     manifest = json.loads((tmp_path / 'manifest.json').read_text())
     assert manifest['parameters'] == result['parameters']
-    assert manifest['data']['tokens']['train'] + manifest['data']['tokens']['test'] > 0
+    sizes = manifest['data']['sizes']
+    assert sizes['train'] + sizes['test'] > 0
+    assert manifest['shape'] == {'vocab_size': 256, 'max_length': 16, 'source_length': 0}
     assert len(manifest['data']['fingerprint']) == 64
     assert manifest['versions']['jax'] == jax.__version__
     assert read_config(tmp_path).to_dict() == config(text).to_dict()
@@ -201,11 +203,11 @@ def test_stopped_while_evaluating_it_evaluates_on_going_on(text, tmp_path, monke
     train(config(text), tmp_path / 'whole')
     evaluate, calls = Program.evaluate, []
 
-    def stopped(self, params, tokens, *, stride=None, stop=lambda: False):
+    def stopped(self, params, split, *, stop=lambda: False):
         calls.append(1)
         if len(calls) == 2:  # the signal arrives while step 20 is evaluated
             signal.raise_signal(signal.SIGTERM)
-        return evaluate(self, params, tokens, stride=stride, stop=stop)
+        return evaluate(self, params, split, stop=stop)
 
     with monkeypatch.context() as patched:
         patched.setattr(Program, 'evaluate', stopped)

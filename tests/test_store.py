@@ -9,6 +9,7 @@ import pytest
 
 from nlp_models.data import corpora, store
 from nlp_models.data.store import load_dataset
+from nlp_models.data.tokenizers import learn_tokenizer
 from nlp_models.errors import InputError
 from tests.data_config import ordinary_user, settings
 
@@ -57,6 +58,47 @@ def test_the_tokens_are_the_text(data, monkeypatch, kind, block):
         assert dataset.train.tobytes() == train.encode()
     if kind == 'chars':  # learned from the training split alone
         assert dataset.tokenizer.vocab_size == len(set(train)) + 1
+
+
+@pytest.mark.parametrize('chunk', [7, 60, 1 << 20])
+@pytest.mark.parametrize('kind', ['words', 'bpe'])
+def test_blocks_have_the_tokens_of_the_whole_text(data, monkeypatch, kind, chunk):
+    text = TEXT.replace('fox', ' fox\t\n\n')
+    Path(data.path).write_text(text, encoding='utf-8')
+    monkeypatch.setattr(corpora.text_files, '_CHUNK', chunk)
+    monkeypatch.setattr(store, '_BLOCK', 50)
+    data.tokenizer = kind
+    dataset = load_dataset(data)
+    for ids, whole in zip(dataset[4:], split_texts(data), strict=True):
+        assert ids.tolist() == dataset.tokenizer.encode(whole).tolist()
+
+
+@pytest.mark.parametrize(
+    'text', ['x' * 200, ' ' * 200, 'x' * 200 + ' ' * 200 + 'x', '', 'x y ' * 99]
+)
+def test_blocks_make_up_the_text(monkeypatch, text):
+    monkeypatch.setattr(store, '_BLOCK', 50)
+    for size in (1, 30, 1000):
+        pieces = [text[i : i + size] for i in range(0, len(text), size)]
+        blocks = list(store._blocks(pieces))
+        assert ''.join(blocks) == text
+        assert '' not in blocks
+
+
+def test_a_given_tokenizer_is_used_and_has_its_own_folder(data):
+    learned = load_dataset(data)
+    given = [learn_tokenizer('chars', [text], 0) for text in (TEXT, TEXT + 'XYZ')]
+    data.tokenizer = 'nothing that is read'
+    for number, tokenizer in enumerate(given, 2):
+        for _ in range(2):
+            dataset = load_dataset(data, tokenizer)
+            assert dataset.tokenizer is tokenizer
+            assert ''.join(map(tokenizer.decode, dataset[4:])) == TEXT
+            assert dataset.fingerprint == learned.fingerprint
+        assert len(folders(data)) == number
+    again = load_dataset(data, learn_tokenizer('chars', [TEXT], 0))
+    assert len(folders(data)) == 3
+    np.testing.assert_array_equal(again.test, load_dataset(data, given[0]).test)
 
 
 def test_the_second_start_reads_what_the_first_wrote(data, monkeypatch):
@@ -193,8 +235,8 @@ def test_a_text_that_changes_meanwhile_is_refused(data, monkeypatch):
 
 
 def test_mistakes_are_told(data, tmp_path):
-    data.tokenizer = 'words'
-    with pytest.raises(InputError, match='bytes, chars, bpe'):
+    data.tokenizer = 'syllables'
+    with pytest.raises(InputError, match='bytes, chars, words, bpe'):
         load_dataset(data)
     data.tokenizer = 'bytes'
     data.cache_dir = str(tmp_path / 'text.txt' / 'cache')  # below a file

@@ -10,6 +10,7 @@ import pytest
 import tokenizers as hugging_face
 
 from nlp_models.data import tokenizers
+from nlp_models.data.pieces import byte_letters
 from nlp_models.data.tokenizers import learn_tokenizer, tokenizer_from_json
 from nlp_models.errors import InputError
 
@@ -48,7 +49,7 @@ def test_the_characters_of_unseen_text_are_counted_too(kind):
     assert tokenizer.decode(ids) == known
 
 
-@pytest.mark.parametrize('kind', ['bytes', 'chars', 'bpe'])
+@pytest.mark.parametrize('kind', ['bytes', 'chars', 'words', 'bpe'])
 def test_json_restores_the_same_tokenizer(kind):
     tokenizer = learned(kind)
     restored = tokenizer_from_json(tokenizer.to_json())
@@ -85,6 +86,30 @@ def test_the_smallest_id_type_is_taken(distinct, dtype):
     tokenizer = learned('chars', [text])
     assert tokenizer.dtype == dtype
     assert tokenizer.decode(tokenizer.encode(text)) == text
+
+
+def test_words_are_numbered_in_order_after_the_unknown_one():
+    tokenizer = learned('words')
+    vocabulary = sorted({word for text in TRAINING for word in text.split()})
+    assert tokenizer.vocab_size == len(vocabulary) + 1
+    text = 'the  dog\n sat\u2028on 汉字仮名, '
+    expected = [vocabulary.index(w) + 1 if w in vocabulary else 0 for w in text.split()]
+    assert expected.count(0) == 1
+    ids = tokenizer.encode(text)
+    assert (ids.tolist(), ids.dtype) == (expected, tokenizer.dtype)
+    assert tokenizer.decode(ids) == 'the \ufffd sat on 汉字仮名,'
+    # Every word counts the blank after it, the last one, too.
+    assert tokenizer.characters[ids].sum() == len(tokenizer.decode(ids)) + 1
+    assert tokenizer.encode(' \n').size == 0
+    assert tokenizer.decode([]) == ''
+
+
+@pytest.mark.parametrize('kind', ['bytes', 'chars', 'words', 'bpe'])
+def test_learned_tokenizers_have_no_special_tokens(kind):
+    tokenizer = learned(kind)
+    ids = tokenizer.encode('the cat')
+    assert tokenizer.special == {}
+    np.testing.assert_array_equal(tokenizer.frame(ids), ids)
 
 
 def brute_force_merges(words, number):
@@ -131,10 +156,10 @@ def test_bpe_is_shorter_than_bytes_and_nothing_is_unknown():
 
 
 def test_bpe_writes_bytes_as_the_library_does():
-    assert set(tokenizers._byte_letters()) == set(hugging_face.pre_tokenizers.ByteLevel.alphabet())
+    assert set(byte_letters()) == set(hugging_face.pre_tokenizers.ByteLevel.alphabet())
     bpe = hugging_face.Tokenizer(hugging_face.models.BPE())
     bpe.pre_tokenizer = hugging_face.pre_tokenizers.ByteLevel(add_prefix_space=False)
-    letters = tokenizers._byte_letters()
+    letters = byte_letters()
     for text in ('a b', '\n\x00', 'é汉👩'):
         pieces = bpe.pre_tokenizer.pre_tokenize_str(text)
         assert ''.join(piece for piece, _ in pieces) == ''.join(letters[b] for b in text.encode())
@@ -169,17 +194,19 @@ def test_bpe_is_the_same_in_every_process():
 
 
 def test_mistakes_are_told():
-    with pytest.raises(InputError, match=r"tokenizer='words'.*bytes, chars, bpe"):
-        learned('words')
+    with pytest.raises(InputError, match=r"tokenizer='syllables'.*bytes, chars, words, bpe"):
+        learned('syllables')
+    with pytest.raises(InputError, match=r"tokenizer='pretrained' is unknown"):
+        learned('pretrained')
     with pytest.raises(InputError, match='vocab_size=255'):
         learned('bpe', vocab_size=255)
-    for kind in ('bytes', 'chars', 'bpe'):
+    for kind in ('bytes', 'chars', 'words', 'bpe'):
         tokenizer = learned(kind)
         with pytest.raises(InputError, match='lone surrogate'):
             tokenizer.encode('ab\ud800')
         for wrong in ([0, tokenizer.vocab_size], [-1]):
             with pytest.raises(ValueError, match='cannot be decoded'):
                 tokenizer.decode(wrong)
-    for wrong in ('{}', '[]', '{"kind": "words", "state": null}', 'no json'):
+    for wrong in ('{}', '[]', '{"kind": "syllables", "state": null}', 'no json'):
         with pytest.raises(ValueError, match=r'not a saved tokenizer|Expecting value'):
             tokenizer_from_json(wrong)

@@ -59,8 +59,8 @@ def choose(q: Any, k: Any, mask: Mask) -> str:
 
 def attend(
     q: Float[Array, 'B T H K'],
-    k: Float[Array, 'B S H K'],
-    v: Float[Array, 'B S H K'],
+    k: Float[Array, 'B S G K'],
+    v: Float[Array, 'B S G K'],
     mask: Mask = Mask(),  # noqa: B008 (frozen)
     *,
     implementation: str = 'auto',
@@ -73,9 +73,9 @@ def attend(
 
     Args:
       q: queries `[B, T, H, K]`.
-      k: keys `[B, S, H, K]`.
-      v: values `[B, S, H, K]`.
-      mask: which keys a query may look at; its `start` and `lengths`, where given, are `[B]`.
+      k: keys `[B, S, G, K]`; G divides H, and query head h looks at key head h · G // H.
+      v: values `[B, S, G, K]`.
+      mask: which keys a query may look at; its arrays, where given, are `[B]`.
       implementation: a name, or 'auto' to have one picked by device, dtype, mask and length.
 
     Returns:
@@ -86,13 +86,16 @@ def attend(
       InputError: for a name that is unknown, an implementation that cannot do what is asked on this
         device, or a mask of another batch size.
     """
-    for name, rows in (('start', mask.start), ('lengths', mask.lengths)):
+    for name in ('start', 'lengths', 'first'):
+        rows = getattr(mask, name)
         shape = None if rows is None else jnp.shape(rows)
         require(shape in (None, (len(q),)), f'shape of mask.{name}', shape, f'must be {(len(q),)}')
     known = ('auto', *IMPLEMENTATIONS)
     require(
         implementation in known, 'attention', implementation, f'must be one of {", ".join(known)}'
     )
+    if k.shape[2] != q.shape[2]:  # grouped queries: each head of the keys serves several
+        k, v = (jnp.repeat(x, q.shape[2] // k.shape[2], axis=2) for x in (k, v))
     name = choose(q, k, mask) if implementation == 'auto' else implementation
     run, refusal = IMPLEMENTATIONS[name]
     lacks = refusal(q, k, mask)

@@ -1,8 +1,7 @@
-"""One transformer layer: multi-head self-attention and a position-wise feed-forward network."""
+"""One transformer layer: attention, attention to an encoder, and a feed-forward network."""
 
 import math
-from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import flax.linen as nn
 import jax
@@ -12,53 +11,13 @@ from jaxtyping import Array, Float, Int
 from nlp_models import operations
 from nlp_models.attention import cache as kv
 from nlp_models.attention.attend import attend
+from nlp_models.attention.config import ACTIVATIONS, BlockConfig
 from nlp_models.attention.masks import Mask
-from nlp_models.attention.positions import rotary
-
-ACTIVATIONS = {'gelu': operations.gelu, 'relu': lambda x, *, backward: nn.relu(x)}
+from nlp_models.attention.positions import rotary, rotary_frequencies
 
 
-@dataclass(frozen=True)
-class BlockConfig:
-    """What a transformer layer has to know.
-
-    Attributes:
-      width: D.
-      num_heads: H; each is D / H wide.
-      feed_forward_size: F.
-      num_layers: L of the whole stack: what is added to the residual starts 1/√(2L) smaller
-        (GPT-2, section 2.3).
-      norm: 'pre', x + f(LN(x)); or 'post', LN(x + f(x)), as in Vaswani et al. 2017.
-      activation: 'gelu' (its tanh form, as in GPT-2) or 'relu' (as in Vaswani et al. 2017).
-      use_bias: whether dense layers and LayerNorms have biases.
-      rotary: whether queries and keys are rotated by their positions.
-      dropout_rate: of what each half adds to the residual.
-      init_std: standard deviation of the initial weights; 0 for 1/√(fan in).
-      attention: which implementation (`attend.IMPLEMENTATIONS`), or 'auto'.
-      window: how many tokens a token sees with itself; 0 for all before it.
-      backward: of dense layers, GELU and LayerNorm, 'custom' where ours is faster; 'autodiff' for
-        JAX's, which forward-mode derivatives need (and 'plain' attention).
-      dtype: compute dtype; parameters are float32.
-    """
-
-    width: int
-    num_heads: int
-    feed_forward_size: int
-    num_layers: int
-    norm: str = 'pre'
-    activation: str = 'gelu'
-    use_bias: bool = True
-    rotary: bool = False
-    dropout_rate: float = 0.0
-    init_std: float = 0.02
-    attention: str = 'auto'
-    window: int = 0
-    backward: str = 'custom'
-    dtype: Any = jnp.float32
-
-
-class LayerNorm(nn.Module):
-    """`operations.layer_norm` with its γ, `scale`, and β, `bias`, where the config has biases."""
+class Norm(nn.Module):
+    """LayerNorm with γ, `scale`, and β, `bias`, where the config has biases; or RMSNorm with γ."""
 
     config: BlockConfig
 
@@ -67,16 +26,21 @@ class LayerNorm(nn.Module):
         """Normalise each row."""
         c, width = self.config, (x.shape[-1],)
         scale = self.param('scale', nn.initializers.ones, width)
+        x = x.astype(c.dtype)
+        if c.norm_type == 'rms':
+            return operations.rms_norm(x, scale, epsilon=c.norm_epsilon)
         bias = self.param('bias', nn.initializers.zeros, width) if c.use_bias else None
-        return operations.layer_norm(x.astype(c.dtype), scale, bias, backward=c.backward)
+        return operations.layer_norm(x, scale, bias, epsilon=c.norm_epsilon, backward=c.backward)
 
 
-def layer_norm(config: BlockConfig, name: str) -> LayerNorm:
-    """A LayerNorm of a block or of the end of the stack."""
-    return LayerNorm(config, name=name)
-
-
-def dense(config: BlockConfig, features: int, name: str, *, residual: bool = False) -> nn.Dense:
+def dense(
+    config: BlockConfig,
+    features: int,
+    name: str | None,
+    *,
+    residual: bool = False,
+    use_bias: bool | None = None,
+) -> nn.Dense:
     """X W + b; `residual` marks the layers whose result is added to the residual stream."""
     scale = 1 / math.sqrt(2 * config.num_layers) if residual else 1.0
     if config.init_std > 0:
@@ -85,7 +49,7 @@ def dense(config: BlockConfig, features: int, name: str, *, residual: bool = Fal
         init = nn.initializers.variance_scaling(scale**2, 'fan_in', 'normal')
     return nn.Dense(
         features,
-        use_bias=config.use_bias,
+        use_bias=config.use_bias if use_bias is None else use_bias,
         dtype=config.dtype,
         kernel_init=init,
         dot_general=operations.dense if config.backward == 'custom' else None,
@@ -97,7 +61,7 @@ class SelfAttention(nn.Module):
     """MultiHead(X) = Concat(head_1, …, head_H) W^O, head_i = Attention(X W_i^Q, X W_i^K, X W_i^V).
 
     Vaswani et al. 2017, section 3.2.2. W^Q, W^K and W^V of all heads lie side by side in one
-    matrix, `qkv` `[D, 3·H·K]`, in that order.
+    matrix, `qkv` `[D, (H + 2 · kv_heads) · K]`, in that order.
     """
 
     config: BlockConfig
@@ -110,22 +74,77 @@ class SelfAttention(nn.Module):
         positions: Int[Array, 'B T'] | Int[Array, '1 T'],
         lengths: Int[Array, 'B'] | None,
     ) -> tuple[Float[Array, 'B T D'], kv.KVCache | None]:
-        """Attend to this call's tokens and to those in the cache, never to the future."""
+        """Attend to this call's tokens and to those in the cache."""
         c = self.config
-        qkv = dense(c, 3 * c.width, 'qkv')(x)
-        q, k, v = jnp.split(qkv.reshape(*x.shape[:2], 3 * c.num_heads, -1), 3, axis=2)
-        if c.rotary:
-            q, k = rotary(q, positions), rotary(k, positions)
-        mask = Mask(causal=True, window=c.window, start=None if cache is None else cache.length)
-        if cache is not None:
-            cache = kv.append(cache, k, v, lengths)
-            k, v = cache.k.astype(q.dtype), cache.v.astype(q.dtype)
-        y = attend(q, k, v, mask, implementation=c.attention)
-        return dense(c, c.width, 'out', residual=True)(y.reshape(x.shape)), cache
+        heads = c.num_heads + 2 * c.kv_heads
+        qkv = dense(c, heads * c.head, 'qkv', use_bias=c.use_bias or c.qkv_bias)(x)
+        qkv = qkv.reshape(*x.shape[:2], heads, c.head)
+        q, k, v = jnp.split(qkv, (c.num_heads, c.num_heads + c.kv_heads), axis=2)
+        if c.rotary is not None:
+            frequencies = rotary_frequencies(c.head, c.rotary)
+            q, k = rotary(q, positions, frequencies), rotary(k, positions, frequencies)
+        if cache is None:
+            # What follows a row's end is behind every real query of a causal one.
+            mask = Mask(causal=c.causal, window=c.window, lengths=None if c.causal else lengths)
+            y = attend(q, k, v, mask, implementation=c.attention)
+        else:
+            y, cache = kv.attend_and_append(
+                cache, q, k, v, lengths, window=c.window, implementation=c.attention
+            )
+        y = y.reshape(*x.shape[:2], c.num_heads * c.head)
+        return dense(c, c.width, 'out', residual=True)(y), cache
+
+
+class Memory(NamedTuple):
+    """What a layer of the decoder looks up in an encoder's output: computed once for a source.
+
+    Attributes:
+      k: keys `[B, S, kv_heads, K]`.
+      v: values, likewise.
+      lengths: real tokens of each source `[B]` int32.
+    """
+
+    k: Float[Array, 'B S H K']
+    v: Float[Array, 'B S H K']
+    lengths: Int[Array, 'B']
+
+
+class CrossAttention(nn.Module):
+    """MultiHead attention whose keys and values are of an encoder's output.
+
+    Vaswani et al. 2017, section 3.2.3. W^K and W^V lie side by side in `kv`.
+    """
+
+    config: BlockConfig
+
+    def setup(self) -> None:
+        """Make the three dense layers."""
+        c = self.config
+        self.q = dense(c, c.num_heads * c.head, None, use_bias=c.use_bias or c.qkv_bias)
+        self.kv = dense(c, 2 * c.kv_heads * c.head, None, use_bias=c.use_bias or c.qkv_bias)
+        self.out = dense(c, c.width, None, residual=True)
+
+    def memory(self, y: Float[Array, 'B S D'], lengths: Int[Array, 'B']) -> Memory:
+        """Keys and values of an encoder's output."""
+        c = self.config
+        both = self.kv(y).reshape(*y.shape[:2], 2 * c.kv_heads, c.head)
+        k, v = jnp.split(both, 2, axis=2)
+        return Memory(k, v, lengths)
+
+    def __call__(self, x: Float[Array, 'B T D'], memory: Memory) -> Float[Array, 'B T D']:
+        """Attend to the memory."""
+        c = self.config
+        q = self.q(x).reshape(*x.shape[:2], c.num_heads, c.head)
+        k, v = memory.k.astype(q.dtype), memory.v.astype(q.dtype)
+        y = attend(q, k, v, Mask(lengths=memory.lengths), implementation=c.attention)
+        return self.out(y.reshape(*x.shape[:2], c.num_heads * c.head))
 
 
 class FeedForward(nn.Module):
-    """FFN(x) = σ(x W_1 + b_1) W_2 + b_2 (Vaswani et al. 2017, equation 2)."""
+    """FFN(x) = σ(x W_up + b) W_down + b (Vaswani et al. 2017, equation 2), or gated.
+
+    Gated (Shazeer 2020, equation 6): (σ(x W_gate) ⊙ x W_up) W_down.
+    """
 
     config: BlockConfig
 
@@ -134,15 +153,16 @@ class FeedForward(nn.Module):
         """Apply to each position by itself."""
         c = self.config
         hidden = dense(c, c.feed_forward_size, 'up')(x)
-        hidden = ACTIVATIONS[c.activation](hidden, backward=c.backward)
-        return dense(c, c.width, 'down', residual=True)(hidden)
+        gate = dense(c, c.feed_forward_size, 'gate')(x) if c.gated else hidden
+        gate = ACTIVATIONS[c.activation](gate, backward=c.backward)
+        return dense(c, c.width, 'down', residual=True)(gate * hidden if c.gated else gate)
 
 
 class Block(nn.Module):
-    """One layer: attention, then feed-forward, each with a residual and a LayerNorm.
+    """One layer: attention, cross-attention in a decoder with an encoder, then feed-forward.
 
-    pre:   x ← x + Attention(LN(x));  x ← x + FFN(LN(x))
-    post:  x ← LN(x + Attention(x));  x ← LN(x + FFN(x))
+    pre:   x ← x + Attention(LN(x));  x ← x + Cross(LN(x), memory);  x ← x + FFN(LN(x))
+    post:  x ← LN(x + Attention(x));  x ← LN(x + Cross(x, memory));  x ← LN(x + FFN(x))
     """
 
     config: BlockConfig
@@ -154,13 +174,14 @@ class Block(nn.Module):
         cache: kv.KVCache | None,
         positions: Int[Array, 'B T'] | Int[Array, '1 T'],
         lengths: Int[Array, 'B'] | None,
+        memory: Memory | None,
         key: jax.Array | None,
     ) -> tuple[Float[Array, 'B T D'], kv.KVCache | None]:
         """Return the layer's output and its cache after this call; a key turns dropout on."""
         c = self.config
 
-        def half(x, function, name, index):
-            norm = layer_norm(c, name)
+        def part(x: Any, function: Any, name: str, index: int) -> tuple[Any, Any]:
+            norm = Norm(c, name=name)
             y, aux = function(norm(x) if c.norm == 'pre' else x)
             if key is not None and c.dropout_rate > 0:
                 y = nn.Dropout(c.dropout_rate, deterministic=False)(
@@ -170,6 +191,10 @@ class Block(nn.Module):
 
         attention = SelfAttention(c, name='attention')
         feed_forward = FeedForward(c, name='feed_forward')
-        x, cache = half(x, lambda x: attention(x, cache, positions, lengths), 'attention_norm', 0)
-        x, _ = half(x, lambda x: (feed_forward(x), None), 'feed_forward_norm', 1)
+        x, cache = part(x, lambda x: attention(x, cache, positions, lengths), 'attention_norm', 0)
+        if c.cross:
+            cross = CrossAttention(c, name='cross_attention')
+            looked_up = cast(Memory, memory)
+            x, _ = part(x, lambda x: (cross(x, looked_up), None), 'cross_attention_norm', 2)
+        x, _ = part(x, lambda x: (feed_forward(x), None), 'feed_forward_norm', 1)
         return x, cast('kv.KVCache | None', cache)

@@ -164,6 +164,8 @@ def _sweep(mask: Mask, grid: Grid, i: Any, step: Callable, carry: Any) -> Any:
     # Reach grows with position and length: what some query sees, and what all do.
     begin, end = mask.reach(first, long)[0], mask.reach(last, long)[1]
     all_begin, all_end = mask.reach(last, short)[0], mask.reach(first, short)[1]
+    if mask.first is not None:
+        all_begin = jnp.maximum(all_begin, mask.first.max())
 
     begin = jnp.minimum(begin // grid.key_block, grid.key_blocks)  # from keys to blocks
     end = jnp.clip(-(-end // grid.key_block), begin, grid.key_blocks)
@@ -175,7 +177,7 @@ def _sweep(mask: Mask, grid: Grid, i: Any, step: Callable, carry: Any) -> Any:
         keys = j * grid.key_block + jnp.arange(grid.key_block)
         return step(j, mask.allows(queries, keys, padded), carry)
 
-    if mask.window > 0:
+    if mask.hides_begin:
         carry = lax.fori_loop(begin, all_begin, partly, carry)
     carry = lax.fori_loop(all_begin, all_end, lambda j, carry: step(j, None, carry), carry)
     return lax.fori_loop(all_end, end, partly, carry) if mask.hides else carry

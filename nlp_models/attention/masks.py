@@ -13,7 +13,7 @@ from nlp_models.errors import require
 
 @partial(
     jax.tree_util.register_dataclass,
-    data_fields=['start', 'lengths'],
+    data_fields=['start', 'lengths', 'first'],
     meta_fields=['causal', 'window'],
 )
 @dataclass(frozen=True)
@@ -26,8 +26,9 @@ class Mask:
         causal     s ≤ p
         window     |p − s| < window
         lengths    s < lengths_b
+        first      s ≥ first_b
 
-    It goes through `jit` and `vmap` as a pytree with two arrays; `causal` and `window` are static.
+    It goes through `jit` and `vmap` as a pytree of arrays; `causal` and `window` are static.
 
     Attributes:
       causal: whether a query sees nothing of what comes after it.
@@ -42,6 +43,7 @@ class Mask:
     window: int = 0
     start: Any = None  # arrays, but JAX puts other things there while it rebuilds pytrees
     lengths: Any = None
+    first: Any = None
 
     def __post_init__(self):
         require(self.window >= 0, 'window', self.window, 'must be at least 1, or 0 for none')
@@ -49,7 +51,12 @@ class Mask:
     @property
     def hides(self) -> bool:
         """Whether anything is hidden from anybody."""
-        return self.causal or self.window > 0 or self.lengths is not None
+        return self.causal or self.hides_begin or self.lengths is not None
+
+    @property
+    def hides_begin(self) -> bool:
+        """Whether the first keys may be hidden, too."""
+        return self.window > 0 or self.first is not None
 
     def reach(self, position: Any, length: Any) -> tuple[Any, Any]:
         """The keys that a query sees lie in one piece, [begin, end); empty where end ≤ begin.
@@ -73,8 +80,10 @@ class Mask:
     def _reach(self, queries: jax.Array, num_keys: int) -> tuple[Any, Any]:
         """`reach` of each row's queries, broadcast to `[B, T]`."""
         position = queries[None] if self.start is None else self.start[:, None] + queries
-        length = num_keys if self.lengths is None else jnp.minimum(self.lengths, num_keys)[:, None]
-        return self.reach(position, length)
+        real = jnp.full(1, num_keys) if self.lengths is None else self.lengths
+        length = jnp.minimum(real, num_keys)[:, None]
+        begin, end = self.reach(position, length)
+        return begin if self.first is None else jnp.maximum(begin, self.first[:, None]), end
 
     def sees(self, num_queries: int, num_keys: int) -> Bool[Array, '_ _'] | None:
         """Whether a query may look at any key at all.
@@ -87,7 +96,7 @@ class Mask:
           To be broadcast to `[B, T]`; None where the shapes alone say that all do.
         """
         beyond = self.start is not None or num_queries > num_keys
-        if self.lengths is None and not (self.window > 0 and beyond):
+        if self.lengths is None and self.first is None and not (self.window > 0 and beyond):
             return None
         begin, end = self._reach(jnp.arange(num_queries), num_keys)
         return begin < end
@@ -110,7 +119,7 @@ class Mask:
             return None
         begin, end = self._reach(queries, num_keys)
         allowed = keys < end[:, None, :, None]
-        return allowed & (keys >= begin[:, None, :, None]) if self.window > 0 else allowed
+        return allowed & (keys >= begin[:, None, :, None]) if self.hides_begin else allowed
 
     def dense(
         self, num_queries: int, num_keys: int

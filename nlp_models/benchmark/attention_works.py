@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from nlp_models import costs, models
 from nlp_models.attention.attend import attend
-from nlp_models.attention.blocks import BlockConfig
+from nlp_models.attention.config import BlockConfig
 from nlp_models.attention.decoder import make_decoder
 from nlp_models.attention.masks import Mask
 from nlp_models.benchmark.works import (

@@ -46,7 +46,7 @@ def loop_row(bench: Bench) -> None:
                 least=group.rounds,
             )
         bars = at_least('ratio', paired.ratio, group.bar)
-        flops = training_works.step_flops(run, compiled.dataset.tokenizer.vocab_size)
+        flops = training_works.step_flops(run, compiled.task.dataset.tokenizer.vocab_size)
         row = {**bench.times(paired), 'compile_seconds': compiled.compile_seconds, 'flops': flops}
         return {**row, 'flops_per_second': flops / paired.seconds, 'bars': bars}
 

@@ -59,29 +59,47 @@ def read_topics() -> list[Document]:
 def read_docstrings(root: Path) -> list[Document]:
     """Reads the docstrings of all Python sources in a folder and its subfolders.
 
+    Args:
+      root: the folder, such as the standard library's.
+
+    Returns:
+      One document a source file, named `Lib/<relative path>`, sorted by path: its docstrings as
+      `list_docstrings` has them, a blank line between them.
+
+    Raises:
+      InputError: if there is no docstring in any file there.
+    """
+    return [(name, join_docstrings(texts)) for name, texts in list_docstrings(root)]
+
+
+def join_docstrings(texts: list[str]) -> str:
+    """The docstrings of a file as one document."""
+    return '\n\n'.join(texts)
+
+
+def list_docstrings(root: Path) -> list[tuple[str, list[str]]]:
+    """Reads the docstrings of all Python sources in a folder, each by itself.
+
     Tests, installed packages, files that do not parse and files that are not UTF-8 are passed over.
 
     Args:
       root: the folder, such as the standard library's.
 
     Returns:
-      One document a source file, named `Lib/<relative path>`, sorted by path: the docstrings of the
-      module, its classes and functions in the order they are written, a blank line between them.
+      For each file that has any, its name `Lib/<relative path>`, sorted by path, and the docstrings
+      of the module, its classes and functions in the order they are written.
 
     Raises:
       InputError: if there is no docstring in any file there.
     """
-    documents = []
-    for path in _sources(root):
-        text = '\n\n'.join(_docstrings(path))
-        if text:
-            documents.append((f'Lib/{path.relative_to(root).as_posix()}', text))
-    if not documents:
+    found = ((path, _docstrings(path)) for path in _sources(root))
+    files = [(f'Lib/{path.relative_to(root).as_posix()}', texts) for path, texts in found if texts]
+    if not files:
         raise InputError(
             "name='pydoc' needs the standard library's sources, and there are none in "
             f'{str(root)!r}: use a full CPython, or give a text as path'
         )
-    return documents
+    return files
 
 
 def split_documents(

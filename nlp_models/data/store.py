@@ -10,7 +10,7 @@ import json
 import os
 import secrets
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,7 +26,7 @@ from nlp_models.data.tokenizers import (
 )
 from nlp_models.errors import InputError
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 """Of the files in a folder of tokens; other versions' folders are left alone."""
 
 _BLOCK = 1 << 20  # characters encoded at a time
@@ -55,7 +55,7 @@ class Dataset(NamedTuple):
     test: np.ndarray
 
 
-def load_dataset(data: Any) -> Dataset:
+def load_dataset(data: Any, tokenizer: Tokenizer | None = None) -> Dataset:
     """Opens a text as tokens, tokenizing it first where that has not been done.
 
     The text is read through each time, to know that the tokens are its own. They lie in
@@ -63,8 +63,9 @@ def load_dataset(data: Any) -> Dataset:
     renamed into place, and where several processes fill one at once the first is taken by all.
 
     Args:
-      data: with the fields that `corpora.open_corpus` reads, and `tokenizer` (bytes, chars or bpe)
-        and `vocab_size` (tokens, for bpe alone).
+      data: with the fields that `corpora.open_corpus` reads, and `tokenizer` (the kind, as
+        `learn_tokenizer` takes it) and `vocab_size` (tokens, for bpe alone).
+      tokenizer: where it is given and not to be learned; the two fields are not read then.
 
     Returns:
       The dataset; a few MiB in memory whatever the size of the text.
@@ -73,7 +74,10 @@ def load_dataset(data: Any) -> Dataset:
       InputError: if the text or the tokenizer cannot be had, or the tokens cannot be written; the
         message names the field.
     """
-    settings = tokenizer_settings(data.tokenizer, data.vocab_size)
+    if tokenizer is None:
+        settings = tokenizer_settings(data.tokenizer, data.vocab_size)
+    else:
+        settings = {'given': hashlib.sha256(tokenizer.to_json().encode()).hexdigest()}
     corpus = open_corpus(data)
     fingerprint = _join({split: _digest(corpus.stream(split)) for split in SPLITS})
     key = hashlib.sha256(
@@ -84,7 +88,15 @@ def load_dataset(data: Any) -> Dataset:
     if meta is None:
         logging.info('Writing the tokens of %s to %s', corpus.name, folder)
         try:
-            _build(folder, corpus, fingerprint, data.tokenizer, data.vocab_size)
+            _build(
+                folder,
+                corpus,
+                fingerprint,
+                lambda: (
+                    tokenizer
+                    or learn_tokenizer(data.tokenizer, corpus.stream('train'), data.vocab_size)
+                ),
+            )
         except OSError as error:
             raise InputError(
                 f'the tokens cannot be written to {str(folder)!r}: {error.strerror or error}; set '
@@ -93,7 +105,9 @@ def load_dataset(data: Any) -> Dataset:
         meta = _read_meta(folder)
         if meta is None:
             raise InputError(f'the tokens in {str(folder)!r} vanished: is the cache being deleted?')
-    tokenizer = tokenizer_from_json((folder / 'tokenizer.json').read_text(encoding='utf-8'))
+    tokenizer = tokenizer or tokenizer_from_json(
+        (folder / 'tokenizer.json').read_text(encoding='utf-8')
+    )
     ids = {split: _map(folder / f'{split}.bin', tokenizer.dtype) for split in SPLITS}
     return Dataset(
         name=corpus.name,
@@ -107,14 +121,14 @@ def load_dataset(data: Any) -> Dataset:
 
 
 def _build(
-    folder: Path, corpus: Corpus, fingerprint: str, tokenizer_kind: str, vocab_size: int
+    folder: Path, corpus: Corpus, fingerprint: str, make_tokenizer: Callable[[], Tokenizer]
 ) -> None:
     """Fills a private folder and puts it in place, unless another process has done so by then."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     private = _private(folder)
     private.mkdir()
     try:
-        tokenizer = learn_tokenizer(tokenizer_kind, corpus.stream('train'), vocab_size)
+        tokenizer = make_tokenizer()
         digests, tokens = {}, {}
         for split in SPLITS:
             path = private / f'{split}.bin'
@@ -196,15 +210,23 @@ def _write(path: Path, texts: Iterable[str], tokenizer: Tokenizer) -> str:
 
 
 def _blocks(texts: Iterable[str]) -> Iterator[str]:
-    """Joins short texts, so that encoding and writing are paid for by the MiB."""
+    """Joins short texts, so that encoding and writing are paid for by the MiB.
+
+    A block ends before the blank before the last word it would have, so no word is cut in two and
+    the tokens (of a byte-level BPE, too, whose words begin with their blank) are those of the whole
+    text at once. Only a single word of a block's size is cut.
+    """
     held: list[str] = []
     size = 0
     for text in texts:
         held.append(text)
         size += len(text)
         if size >= _BLOCK:
-            yield ''.join(held)
-            held, size = [], 0
+            block = ''.join(held)
+            *before, word = block.rsplit(None, 1) or ['']
+            end = block.rindex(word) - 1 if before else len(block)
+            yield block[:end]
+            held, size = [block[end:]], len(block) - end
     if size:
         yield ''.join(held)
 

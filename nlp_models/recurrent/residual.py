@@ -6,7 +6,8 @@ from typing import Any, cast
 import jax
 import jax.numpy as jnp
 
-from nlp_models.attention.blocks import BlockConfig, FeedForward, layer_norm
+from nlp_models.attention.blocks import FeedForward, Norm
+from nlp_models.attention.config import BlockConfig
 from nlp_models.recurrent import sequential
 from nlp_models.recurrent.cells import Cell
 from nlp_models.recurrent.stack import dropout, init_cell, run_layer
@@ -60,7 +61,7 @@ def make_residual_stack(
             backward=backward,
             dtype=dtype,
         )
-        return layer_norm(config, 'norm'), FeedForward(config)
+        return Norm(config), FeedForward(config)
 
     def init(key: Key) -> Params:
         norm, feed_forward = parts(jnp.float32)

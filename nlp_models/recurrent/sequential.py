@@ -4,6 +4,7 @@ The recurrence h_t = f(h_{t−1}, x_t) is followed literally: T dependent steps.
 depend on the carry, the product of the inputs with U, is done for all time steps at once.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -92,6 +93,7 @@ def bidirectional(
     x: Float[Array, 'B T D'],
     *,
     lengths: Int[Array, 'B'] | None = None,
+    evaluate: Callable = scan,
 ) -> Float[Array, 'B T N2']:
     """Read a sequence both ways from zeros: y_t = [→h_t ; ←h_t] (Schuster & Paliwal 1997).
 
@@ -100,12 +102,13 @@ def bidirectional(
       params: `{'forward': …, 'backward': …}`, one cell's parameters each.
       x: inputs `[B, T, D]`.
       lengths: real inputs of each row; the backward pass starts at each row's own last one.
+      evaluate: runs the cell over a sequence: `scan`, or a function with its signature.
 
     Returns:
       y `[B, T, 2N]`.
     """
     hidden_size = state_size(cell, params['forward'])
     zeros = start(cell, x.shape[0], hidden_size, x.dtype)
-    _, forward = scan(cell, params['forward'], zeros, x, lengths=lengths)
-    _, backward = scan(cell, params['backward'], zeros, x, lengths=lengths, reverse=True)
+    _, forward = evaluate(cell, params['forward'], zeros, x, lengths=lengths)
+    _, backward = evaluate(cell, params['backward'], zeros, x, lengths=lengths, reverse=True)
     return jnp.concatenate([forward, backward], axis=-1)

@@ -8,12 +8,13 @@ import jax
 import numpy as np
 from absl import logging
 
-from nlp_models import ngram
+from nlp_models import models, ngram
 from nlp_models.data import batches, store
 from nlp_models.errors import require
 from nlp_models.training import checkpoints
 from nlp_models.training.evaluation import evaluate_on_host
-from nlp_models.training.program import build_model, check
+from nlp_models.training.program import check
+from nlp_models.training.tasks.build import kind_of
 from nlp_models.training.workdir import MetricsFile, Workdir, check_same_text
 
 
@@ -32,8 +33,13 @@ def train_by_counting(
     """
     check(config)
     require(not config.carry_state, 'carry_state', True, 'has no meaning for counting')
+    task = config.task
+    require(task == 'language_modelling', 'task', task, 'must be language_modelling for an n-gram')
     dataset = store.load_dataset(config.data)
-    model = build_model(config, dataset.tokenizer)
+    shape = kind_of(config).shape(config, dataset)
+    model = models.build_language_model(
+        config.model, vocab_size=shape.vocab_size, max_length=shape.max_length
+    )
     check_same_text(folder.path, dataset)
     for split in ('train', 'validation'):
         batches.check(getattr(dataset, split), config.sequence_length, split)
@@ -49,7 +55,13 @@ def train_by_counting(
         params = restored.tree['params']
     seconds = time.perf_counter() - started
     parameters = ngram.num_parameters(params)
-    folder.begin(dataset, seed=config.seed, num_devices=1, parameters=parameters)
+    folder.begin(
+        dataset,
+        seed=config.seed,
+        num_devices=1,
+        parameters=parameters,
+        shape=shape._asdict(),
+    )
     score = evaluate_on_host(
         model,
         params,

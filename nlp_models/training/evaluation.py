@@ -1,7 +1,8 @@
 """A model's numbers on a split of the text."""
 
+import collections
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import jax
@@ -9,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from nlp_models.data import batches
-from nlp_models.training.objectives import Sums, language_modelling
+from nlp_models.training.objectives import language_modelling
 from nlp_models.training.parallel import Pipeline
 from nlp_models.types import LanguageModel, Params
 
@@ -38,37 +39,57 @@ def score(nats: float, tokens: float, characters: float) -> Score:
 
 
 def evaluate(
-    eval_step: Callable[[Any, dict], Sums],
+    eval_step: Callable[[Any, dict], Any],
     params: Any,
-    scored: Any,
-    characters: np.ndarray,
+    scored: Iterable[dict[str, np.ndarray]],
+    count: Callable[[dict[str, np.ndarray]], dict[str, float]],
     *,
+    shard: Callable[[Any], Any] = lambda batch: batch,
     stop: Callable[[], bool] = lambda: False,
-) -> Score | None:
-    """Score batches of windows, each from the model's start.
+) -> dict[str, float] | None:
+    """Sum up what a step says of each batch.
 
     Args:
-      eval_step: `(params, {'tokens', 'weights'}) -> Sums`, with a device axis where there is one.
+      eval_step: `(params, batch) -> sums`, a NamedTuple of numbers, with a device axis where there
+        is one.
       params: placed as `eval_step` wants them.
-      scored: an iterable of `ScoredBatch`.
-      characters: Unicode characters that each token of the vocabulary begins, `[V]`.
+      scored: the batches.
+      count: further numbers of a batch, found on the host.
+      shard: shares a batch out as `eval_step` wants it.
       stop: asked before each batch; true ends the evaluation without a result.
 
     Returns:
-      The score, or None where it was stopped.
+      Name to sum, or None where it was stopped.
     """
-    sums, num_characters, pipeline = [], 0.0, Pipeline()
+    sums, counted, pipeline = [], collections.Counter(), Pipeline()
     for batch in scored:
         if stop():
             return None
-        sums.append(eval_step(params, {'tokens': batch.tokens, 'weights': batch.weights}))
+        sums.append(eval_step(params, shard(batch)))
         pipeline.add(sums[-1])
-        num_characters += float((characters[batch.tokens[..., 1:]] * batch.weights).sum())
+        counted.update(count(batch))
     # One number a batch and device; added up in float64.
-    nats, tokens = (
-        float(np.sum([np.asarray(x) for x in xs], dtype=float)) for xs in zip(*sums, strict=True)
-    )
-    return score(nats, tokens, num_characters)
+    totals = {
+        name: float(np.sum([np.asarray(getattr(each, name)) for each in sums], dtype=float))
+        for name in (sums[0]._fields if sums else ())
+    }
+    return {**totals, **counted}
+
+
+def count_characters(characters: np.ndarray) -> Callable[[dict[str, np.ndarray]], dict[str, float]]:
+    """Counts, in a batch of windows, the Unicode characters of what is scored.
+
+    Args:
+      characters: how many begin with each token of the vocabulary, `[V]`.
+
+    Returns:
+      For `evaluate`.
+    """
+
+    def count(batch: dict[str, np.ndarray]) -> dict[str, float]:
+        return {'characters': float((characters[batch['tokens'][:, 1:]] * batch['weights']).sum())}
+
+    return count
 
 
 def evaluate_carried(
@@ -89,7 +110,7 @@ def evaluate_carried(
       model: a model of unbounded context.
       params: its parameters.
       tokens: the text `[M]`.
-      characters: as for `evaluate`.
+      characters: Unicode characters that each token of the vocabulary begins, `[V]`.
       length: T of each call.
       num_streams: pieces.
 
@@ -137,7 +158,7 @@ def evaluate_on_host(
       model: the model.
       params: its parameters.
       tokens: the text `[M]`.
-      characters: as for `evaluate`.
+      characters: Unicode characters that each token of the vocabulary begins, `[V]`.
       length: T of a window.
       batch_size: windows a batch.
       stride: from window to window; side by side by default.
@@ -147,10 +168,13 @@ def evaluate_on_host(
     """
     objective = language_modelling(model)
     step = jax.jit(lambda params, batch: objective(params, None, batch)[0])
-    scored = batches.evaluation_batches(tokens, batch_size=batch_size, length=length, stride=stride)
-    result = evaluate(step, jax.tree.map(jnp.asarray, params), scored, characters)
-    assert result is not None  # nothing stops it
-    return result
+    windows = batches.evaluation_batches(
+        tokens, batch_size=batch_size, length=length, stride=stride
+    )
+    scored = (each._asdict() for each in windows)
+    sums = evaluate(step, jax.tree.map(jnp.asarray, params), scored, count_characters(characters))
+    assert sums is not None  # nothing stops it
+    return score(sums['loss'], sums['weight'], sums['characters'])
 
 
 def evaluate_all(
@@ -167,7 +191,7 @@ def evaluate_all(
       model: the model.
       params: its parameters.
       tokens: the split `[M]`.
-      characters: as for `evaluate`.
+      characters: Unicode characters that each token of the vocabulary begins, `[V]`.
       length: T, of the training.
 
     Returns:

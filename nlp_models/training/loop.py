@@ -13,7 +13,7 @@ import numpy as np
 from absl import logging
 
 from nlp_models.errors import InputError, RunError
-from nlp_models.training import checkpoints
+from nlp_models.training import checkpoints, sources
 from nlp_models.training.counting import train_by_counting
 from nlp_models.training.parallel import Pipeline
 from nlp_models.training.program import Program, build_program
@@ -91,6 +91,7 @@ def train(
       RunError: where the loss is no longer finite, or no checkpoint is intact.
       Stopped: on SIGTERM or SIGINT, after saving.
     """
+    config = sources.resolve(config)
     with StopSignal() as stop:
         folder = Workdir(workdir, config)
         try:
@@ -133,10 +134,11 @@ class _Run:
         if restored is not None and restored.step > config.steps:
             raise InputError(f'steps is {config.steps}: the run has done {restored.step} already')
         folder.begin(
-            program.dataset,
+            program.task.dataset,
             seed=config.seed,
             num_devices=len(program.devices.devices),
             parameters=program.parameters,
+            shape=program.task.shape._asdict(),
         )
         logging.info('Compiled the training step in %.1f s', program.compile_seconds)
         state: Any = program.init()
@@ -192,16 +194,14 @@ class _Run:
         if evaluating or step % config.log_every == 0:
             line = self.measure(state, step, elapsed)
         if evaluating:
-            validation = self.program.dataset.validation
+            validation = self.program.task.dataset.validation
             score = self.program.evaluate(state.params, validation, stop=self.stop)
             if score is None:
                 self.end_stopped(state, step, logged=False)
             else:
-                line['valid_loss'] = score.loss
-                line['valid_bits_per_char'] = score.bits_per_char
-                line['valid_perplexity'] = score.perplexity
-                if not math.isfinite(score.loss):
-                    self.fail(f'the validation loss is {score.loss} at step {step}')
+                line.update({f'valid_{name}': value for name, value in score.items()})
+                if not math.isfinite(score['loss']):
+                    self.fail(f'the validation loss is {score["loss"]} at step {step}')
         if line:
             self.metrics.write(line)
             self.on_line(line)
@@ -229,8 +229,7 @@ class _Run:
             self.tell_compile_seconds = False
         if step > self.clock_step:
             line['step_seconds'] = elapsed / (step - self.clock_step)
-            tokens = config.batch_size * config.sequence_length
-            line['tokens_per_second'] = tokens / line['step_seconds']
+            line['tokens_per_second'] = self.program.task.tokens_per_batch / line['step_seconds']
         line['train_seconds'] = self.train_seconds
         memory = [d.memory_stats() for d in devices.devices]
         peaks = [m['peak_bytes_in_use'] for m in memory if m and 'peak_bytes_in_use' in m]

@@ -1,7 +1,9 @@
 """What is minimised: functions of parameters, carried state and batch that return sums.
 
-Sums and weights are returned apart and divided once, after everything has been added up over
-microbatches and devices: a mean of means is wrong as soon as one of them holds fewer tokens.
+All have the form `(params, carry, batch, key=None) -> (Sums, carry)`; a key turns dropout on, and
+the carry is None but for language models whose state is handed from batch to batch. Sums and
+weights are returned apart and divided once, after everything has been added up over microbatches
+and devices: a mean of means is wrong as soon as one of them holds fewer tokens.
 """
 
 from collections.abc import Callable
@@ -9,11 +11,13 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jax import lax
+from jaxtyping import Array, Bool, Float, Int
 
-from nlp_models.types import LanguageModel
+from nlp_models.heads import pool
+from nlp_models.types import LanguageModel, Seq2Seq, TextEncoder
 
-Objective = Callable[..., tuple['Sums', Any]]
+Objective = Callable[..., tuple[Any, Any]]  # (Sums, or what else an evaluation counts; carry)
 
 
 class Sums(NamedTuple):
@@ -21,11 +25,29 @@ class Sums(NamedTuple):
 
     Attributes:
       loss: Σ weight · loss, in nats.
-      weight: Σ weight, in tokens.
+      weight: Σ weight, in tokens (of contrastive training, in pairs).
     """
 
     loss: Float[Array, '']
     weight: Float[Array, '']
+
+
+class Hits(NamedTuple):
+    """What an evaluation counts besides the loss.
+
+    Attributes:
+      loss: as in `Sums`.
+      weight: as in `Sums`.
+      correct: Σ weight where the likeliest token (or partner) is the right one.
+      exact: rows of which every token is.
+      rows: rows that have any token with a weight.
+    """
+
+    loss: Float[Array, '']
+    weight: Float[Array, '']
+    correct: Float[Array, '']
+    exact: Float[Array, '']
+    rows: Float[Array, '']
 
 
 def cross_entropy(logits: Float[Array, 'B T V'], targets: Int[Array, 'B T']) -> Float[Array, 'B T']:
@@ -43,6 +65,39 @@ def cross_entropy(logits: Float[Array, 'B T V'], targets: Int[Array, 'B T']) -> 
     picked = jnp.sum(jnp.where(hit, logits, 0), axis=-1)
     known = (targets >= 0) & (targets < logits.shape[-1])
     return jnp.where(known, jax.nn.logsumexp(logits, axis=-1) - picked, jnp.nan)
+
+
+def count_hits(
+    logits: Float[Array, 'B T V'],
+    targets: Int[Array, 'B T'],
+    weights: Float[Array, 'B T'],
+    whole: Bool[Array, 'B'] | None = None,
+) -> Hits:
+    """The sums of an evaluation.
+
+    A row is exact where the likeliest token is the right one at every place that has a weight.
+    Where the model read the right tokens before each place, greedy decoding writes just such rows.
+
+    Args:
+      logits: `[B, T, V]` float32.
+      targets: `[B, T]`.
+      weights: `[B, T]`, 0 or 1.
+      whole: which rows hold all of what is to be written `[B]`; the others are not exact.
+
+    Returns:
+      The sums.
+    """
+    right = (jnp.argmax(logits, axis=-1) == targets).astype(weights.dtype)
+    counted = jnp.any(weights > 0, axis=1)
+    exact = counted & jnp.all((right > 0) | (weights == 0), axis=1)
+    exact = exact if whole is None else exact & whole
+    return Hits(
+        loss=jnp.sum(cross_entropy(logits, targets) * weights),
+        weight=jnp.sum(weights),
+        correct=jnp.sum(right * weights),
+        exact=jnp.sum(exact.astype(jnp.float32)),
+        rows=jnp.sum(counted.astype(jnp.float32)),
+    )
 
 
 def language_modelling(model: LanguageModel, *, dropout: bool = False) -> Objective:
@@ -75,5 +130,130 @@ def language_modelling(model: LanguageModel, *, dropout: bool = False) -> Object
         # The gradient stops at the state handed over: truncated back-propagation through time.
         carry = None if carry is None else jax.lax.stop_gradient(state)
         return Sums(jnp.sum(nats * weights), jnp.sum(weights)), carry
+
+    return objective
+
+
+def masked_language_modelling(
+    model: TextEncoder, *, dropout: bool = False, count: bool = False
+) -> Objective:
+    """The cross-entropy of the tokens that were hidden (Devlin et al. 2019, section 3.1).
+
+    Args:
+      model: the model, with a masked-token head.
+      dropout: whether the key is handed to the model.
+      count: give `Hits` in place of `Sums`.
+
+    Returns:
+      An objective over batches of `tokens` `[B, S]`, some of them hidden, `targets` `[B, S]` and
+      `weights` `[B, S]`, 1 where a token is to be guessed.
+    """
+    assert model.logits is not None
+    to_logits = model.logits
+
+    def objective(params, carry, batch, key=None):
+        del carry
+        y = model.encode(params, batch['tokens'], key=key if dropout else None)
+        logits = to_logits(params, y)
+        targets, weights = batch['targets'], batch['weights']
+        if count:
+            return count_hits(logits, targets, weights), None
+        nats = cross_entropy(logits, targets)
+        return Sums(jnp.sum(nats * weights), jnp.sum(weights)), None
+
+    return objective
+
+
+def sequence_to_sequence(
+    model: Seq2Seq, *, dropout: bool = False, count: bool = False
+) -> Objective:
+    """The cross-entropy of each token of the target, given the source and the target before it.
+
+    The decoder reads the right tokens, not its own ("teacher forcing", Williams & Zipser 1989).
+
+    Args:
+      model: the model.
+      dropout: whether the key is handed to the model.
+      count: give `Hits` in place of `Sums`.
+
+    Returns:
+      An objective over batches of `source` `[B, S]`, `source_lengths` `[B]`, `tokens` `[B, T + 1]`
+      and `weights` `[B, T]`; to be counted, also `whole` `[B]`, see `count_hits`.
+    """
+
+    def objective(params, carry, batch, key=None):
+        del carry
+        tokens, weights = batch['tokens'], batch['weights']
+        key = key if dropout else None
+        keys = (None, None) if key is None else tuple(jax.random.split(key))
+        state = model.start(
+            params,
+            tokens.shape[0],
+            source=batch['source'],
+            source_lengths=batch['source_lengths'],
+            key=keys[0],
+        )
+        _, logits = model.apply(params, state, tokens[:, :-1], key=keys[1])
+        if count:
+            return count_hits(logits, tokens[:, 1:], weights, batch.get('whole')), None
+        nats = cross_entropy(logits, tokens[:, 1:])
+        return Sums(jnp.sum(nats * weights), jnp.sum(weights)), None
+
+    return objective
+
+
+def contrastive(
+    model: TextEncoder,
+    *,
+    pooling: str,
+    temperature: float,
+    axis_name: str | None = None,
+    dropout: bool = False,
+    count: bool = False,
+) -> Objective:
+    """Whose other half is it? Each pair's against those of all others in the batch, both ways.
+
+        −½ Σ_i (log softmax_j(u_i · v_j / τ)_i + log softmax_j(v_i · u_j / τ)_i),   |u| = |v| = 1
+
+    In-batch negatives (Henderson et al. 2017), symmetric as in Radford et al. 2021, figure 3.
+
+    Args:
+      model: the encoder.
+      pooling: of its output, see `heads.pool`.
+      temperature: τ.
+      axis_name: the device axis, whose shares are each other's negatives.
+      dropout: whether the key is handed to the model.
+      count: give `Hits` in place of `Sums`.
+
+    Returns:
+      An objective over batches of `first` and `second` `[B, S]`, `first_lengths` and
+      `second_lengths` `[B]`, and with `weights` `[B]` of the pairs that are real.
+    """
+
+    def embed(params, tokens, lengths, key):
+        y = model.encode(params, tokens, lengths=lengths, key=key)
+        return pool(y, lengths, pooling, normalize=True)
+
+    def objective(params, carry, batch, key=None):
+        del carry
+        key = key if dropout else None
+        keys = (None, None) if key is None else tuple(jax.random.split(key))
+        u, v = (
+            embed(params, batch[name], batch[f'{name}_lengths'], k)
+            for name, k in zip(('first', 'second'), keys, strict=True)
+        )
+        weights = batch.get('weights', jnp.ones(len(u)))
+        all_u, all_v, real, begin = u, v, weights, 0
+        if axis_name is not None:
+            all_u, all_v, real = (lax.all_gather(a, axis_name, tiled=True) for a in (u, v, weights))
+            begin = lax.axis_index(axis_name) * len(u)
+        targets = begin + jnp.arange(len(u))
+        hidden = jnp.where(real > 0, 0, jnp.finfo(jnp.float32).min)  # no partner is a filler
+        both = [(u @ all_v.T / temperature + hidden), (v @ all_u.T / temperature + hidden)]
+        if count:
+            one, other = (count_hits(s[:, None], targets[:, None], weights[:, None]) for s in both)
+            return jax.tree.map(lambda a, b: (a + b) / 2, one, other), None
+        nats = sum(cross_entropy(s[:, None], targets[:, None])[:, 0] for s in both) / 2
+        return Sums(jnp.sum(nats * weights), jnp.sum(weights)), None
 
     return objective

@@ -3,22 +3,19 @@
 import statistics
 import time
 from collections.abc import Callable
-from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
-from nlp_models import models, trees
-from nlp_models.data import batches, store
-from nlp_models.data.store import Dataset
-from nlp_models.data.tokenizers import Tokenizer
-from nlp_models.errors import require
-from nlp_models.training import optimizers, parallel
-from nlp_models.training.evaluation import Score, evaluate
-from nlp_models.training.objectives import Sums, language_modelling
+from nlp_models import trees
+from nlp_models.errors import InputError, require
+from nlp_models.training import optimizers, parallel, sources
+from nlp_models.training.evaluation import evaluate
+from nlp_models.training.objectives import Sums
 from nlp_models.training.step import TrainState, init_state, make_eval_step, make_train_step
-from nlp_models.types import LanguageModel
+from nlp_models.training.tasks.build import build_task
+from nlp_models.training.tasks.task import Task
 
 
 class Program(NamedTuple):
@@ -26,27 +23,25 @@ class Program(NamedTuple):
 
     Attributes:
       config: the whole config.
-      dataset: the tokens.
-      model: the language model.
+      task: data, model, objective.
       devices: what it runs on.
       init: `() -> TrainState` on the host, before the first step.
       batch: `step -> batch`, what the train step reads, on the host.
       train_step: `(state, batch) -> (state, Sums)`, compiled; the state is placed by `place`, and
         on some devices its memory is reused.
-      eval_step: `(params, batch) -> Sums`, compiled.
+      eval_step: `(params, batch) -> sums`, compiled.
       schedule: `(step, total_steps) -> rate`.
       parameters: how many the model has.
       compile_seconds: tracing and compiling the train step.
     """
 
     config: Any
-    dataset: Dataset
-    model: LanguageModel
+    task: Task
     devices: parallel.Devices
     init: Callable[[], TrainState]
     batch: Callable[[int], dict[str, np.ndarray]]
     train_step: Callable[[TrainState, Any], tuple[TrainState, Sums]]
-    eval_step: Callable[[Any, Any], Sums]
+    eval_step: Callable[[Any, Any], Any]
     schedule: Callable[[Any, Any], jax.Array]
     parameters: int
     compile_seconds: float
@@ -62,43 +57,33 @@ class Program(NamedTuple):
         return host._replace(carry=self.devices.gather(state.carry))
 
     def evaluate(
-        self,
-        params: Any,
-        tokens: np.ndarray,
-        *,
-        stride: int | None = None,
-        stop: Callable[[], bool] = lambda: False,
-    ) -> Score | None:
-        """Score a split in windows of the training length, side by side unless a stride is given.
+        self, params: Any, split: Any, *, stop: Callable[[], bool] = lambda: False
+    ) -> dict[str, float] | None:
+        """What the task says of a split; `loss` is one of its numbers.
 
         Args:
           params: on the devices.
-          tokens: the split.
-          stride: from window to window.
+          split: of the task's dataset.
           stop: asked before every batch; true ends it.
 
         Returns:
-          The score, or None where it was stopped.
+          Name to number, or None where it was stopped.
         """
-        scored = (
-            batch._replace(
-                tokens=self.devices.shard(batch.tokens), weights=self.devices.shard(batch.weights)
-            )
-            for batch in batches.evaluation_batches(
-                tokens,
-                batch_size=eval_batch_size(self.config, self.devices),
-                length=self.config.sequence_length,
-                stride=stride,
-            )
+        sums = evaluate(
+            self.eval_step,
+            params,
+            self.task.eval_batches(split, eval_batch_size(self.task, self.devices)),
+            self.task.count,
+            shard=self.devices.shard,
+            stop=stop,
         )
-        characters = self.dataset.tokenizer.characters
-        return evaluate(self.eval_step, params, scored, characters, stop=stop)
+        return None if sums is None else self.task.metrics(sums)
 
 
-def eval_batch_size(config: Any, devices: parallel.Devices) -> int:
-    """Windows scored at once: about 8192 tokens, a multiple of the number of devices."""
+def eval_batch_size(task: Task, devices: parallel.Devices) -> int:
+    """Rows scored at once: about what the task says, a multiple of the number of devices."""
     n = len(devices.devices)
-    return n * max(1, 8192 // (config.sequence_length * n))
+    return n * max(1, task.eval_rows // n)
 
 
 def check(config: Any) -> None:
@@ -110,7 +95,7 @@ def check(config: Any) -> None:
     least = {
         'steps': 1,
         'batch_size': 1,
-        'sequence_length': 1,
+        'sequence_length': 0 if config.task == 'sequence_to_sequence' else 1,
         'accumulate': 1,
         'eval_every': 1,
         'log_every': 1,
@@ -126,20 +111,12 @@ def check(config: Any) -> None:
     require(size % parts == 0, 'accumulate', parts, f'must divide batch_size, {size}')
 
 
-def build_model(config: Any, tokenizer: Tokenizer) -> LanguageModel:
-    """The model of a run: made for the tokenizer's vocabulary and the run's sequence length."""
-    return models.build(
-        config.model,
-        vocab_size=tokenizer.vocab_size,
-        max_length=config.sequence_length,
-    )
-
-
-def build_program(config: Any, dataset: Dataset | None = None) -> Program:
+def build_program(config: Any, dataset: Any = None) -> Program:
     """Read the data, build the model and compile its steps.
 
     Args:
-      config: the whole config, of a family that is trained by gradients.
+      config: the whole config, of a family that is trained by gradients, as `sources.resolve` has
+        made it.
       dataset: where it has been loaded already.
 
     Returns:
@@ -152,52 +129,29 @@ def build_program(config: Any, dataset: Dataset | None = None) -> Program:
     optimizer = optimizers.build_optimizer(config.optimizer)
     schedule = optimizers.build_schedule(config.optimizer)
     devices = parallel.choose(config.num_devices, config.batch_size // config.accumulate)
-    dataset = dataset or store.load_dataset(config.data)
-    model = build_model(config, dataset.tokenizer)
-    require(
-        not config.carry_state or model.context is None,
-        'carry_state',
-        config.carry_state,
-        f'needs a family of unbounded context, not {config.model.family}',
+    source = sources.load_source(config.init_from, config.model) if config.init_from else None
+    task = build_task(
+        config,
+        dataset=dataset,
+        tokenizer=source.tokenizer if source else None,
+        vocab_size=source.shape.vocab_size if source else 0,
     )
+    model = task.model
     dropout = config.model.dropout_rate > 0
 
     def init() -> TrainState:
-        params = model.init(jax.random.key(config.seed))
+        params = source.params if source else model.init(jax.random.key(config.seed))
         carry = model.start(params, config.batch_size) if config.carry_state else None
         state = init_state(params, optimizer, config.steps, carry)
         return jax.tree.map(np.asarray, state)
 
     def batch(step: int) -> dict[str, np.ndarray]:
-        where = dict(
-            batch_size=config.batch_size,
-            length=config.sequence_length,
-            step=step,
-            process_index=jax.process_index(),
-            process_count=jax.process_count(),
-        )
-        if config.carry_state:
-            tokens, restart = batches.streams(dataset.train, **where)
-            rows = {'tokens': tokens, 'restart': np.full(len(tokens), restart, np.float32)}
-        else:
-            rows = {'tokens': batches.random_windows(dataset.train, seed=config.seed, **where)}
-        return devices.shard(rows)
+        return devices.shard(task.batch(step))
 
-    shape = (eval_batch_size(config, devices), config.sequence_length)
-    eval_batch = devices.shard(
-        {
-            'tokens': np.zeros((shape[0], shape[1] + 1), np.int32),
-            'weights': np.zeros(shape, np.float32),
-        }
-    )
-    batches.check(dataset.train, config.sequence_length, 'train')
-    batches.check(dataset.validation, config.sequence_length, 'validation')
-    first = batch(0)
-    host_state = init()
+    first, host_state = batch(0), init()
     program = Program(
         config=config,
-        dataset=dataset,
-        model=model,
+        task=task,
         devices=devices,
         init=init,
         batch=batch,
@@ -208,10 +162,9 @@ def build_program(config: Any, dataset: Dataset | None = None) -> Program:
         compile_seconds=0.0,
     )
     state = program.place(host_state)
-    objective = partial(language_modelling, model)
     train_step, seconds = devices.compile(
         make_train_step(
-            objective(dropout=dropout),
+            task.objective(devices.axis_name, dropout),
             optimizer,
             schedule,
             seed=config.seed,
@@ -223,7 +176,13 @@ def build_program(config: Any, dataset: Dataset | None = None) -> Program:
         first,
         donate=True,
     )
-    eval_step, _ = devices.compile(make_eval_step(objective()), state.params, eval_batch)
+    held_out = task.eval_batches(task.dataset.validation, eval_batch_size(task, devices))
+    eval_batch = next(held_out, None)
+    if eval_batch is None:
+        raise InputError('the validation split is empty: give more data, or a larger share of it')
+    eval_step, _ = devices.compile(
+        make_eval_step(task.evaluation(devices.axis_name)), state.params, devices.shard(eval_batch)
+    )
     return program._replace(train_step=train_step, eval_step=eval_step, compile_seconds=seconds)
 
 

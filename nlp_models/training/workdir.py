@@ -17,8 +17,8 @@ from typing import Any
 import jax
 import ml_collections
 
-from nlp_models.data.store import Dataset
 from nlp_models.errors import InputError
+from nlp_models.training.tasks.task import Shape
 
 # Fields that a run already begun may be given anew. With other `steps` the schedule stretches to
 # the new end; with another number of devices sums are rounded otherwise. All else is another run.
@@ -145,7 +145,7 @@ class Workdir:
                 'use another workdir'
             )
 
-    def begin(self, dataset: Dataset, **facts: Any) -> None:
+    def begin(self, dataset: Any, **facts: Any) -> None:
         """Write `config.json`, `manifest.json` and `tokenizer.json`: the run is possible.
 
         Args:
@@ -167,6 +167,19 @@ class Workdir:
                 (self.path / '.lock').unlink()
                 self.path.rmdir()
         self._lock.close()
+
+
+def read_shape(folder: Path) -> Shape:
+    """What the model of a run was built for.
+
+    Raises:
+      InputError: where the folder's manifest does not say.
+    """
+    path = folder / 'manifest.json'
+    try:
+        return Shape(**json.loads(path.read_text())['shape'])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f'{path} does not say what the model was built for: {error!r}') from error
 
 
 class MetricsFile:
@@ -231,7 +244,7 @@ def make_manifest(**facts: Any) -> dict[str, Any]:
     }
 
 
-def check_same_text(folder: Path, dataset: Dataset) -> None:
+def check_same_text(folder: Path, dataset: Any) -> None:
     """Refuse a text that is not the one the run in a folder was begun on.
 
     Raises:
@@ -251,7 +264,7 @@ def check_same_text(folder: Path, dataset: Dataset) -> None:
         )
 
 
-def describe_data(dataset: Dataset) -> dict[str, Any]:
+def describe_data(dataset: Any) -> dict[str, Any]:
     """What a run's numbers owe to its text: which one, which version of it, how cut up."""
     return {
         'name': dataset.name,
@@ -259,8 +272,9 @@ def describe_data(dataset: Dataset) -> dict[str, Any]:
         'fingerprint': dataset.fingerprint,
         'tokenizer': dataset.tokenizer.name,
         'vocab_size': dataset.tokenizer.vocab_size,
-        'tokens': {
-            split: len(getattr(dataset, split)) for split in ('train', 'validation', 'test')
+        'sizes': {  # tokens of a text, pairs of pairs; None where they are drawn without end
+            split: len(part) if hasattr(part := getattr(dataset, split), '__len__') else None
+            for split in ('train', 'validation', 'test')
         },
     }
 

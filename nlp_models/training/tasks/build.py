@@ -1,0 +1,99 @@
+"""From a config to its task: what `task` names, on the data that the config says."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from nlp_models.data import pairs, store
+from nlp_models.data.pair_batches import longest
+from nlp_models.data.tokenizers import Tokenizer
+from nlp_models.errors import require
+from nlp_models.training.tasks import contrastive, language_modelling, masked, seq2seq
+from nlp_models.training.tasks.task import Shape, Task
+
+
+class Kind(NamedTuple):
+    """One of the tasks.
+
+    Attributes:
+      load: `(data group, tokenizer or None) -> dataset`.
+      shape: `(config, dataset) -> Shape`, with the tokenizer's vocabulary and what the task adds.
+      build: `(config, dataset, shape) -> Task`.
+    """
+
+    load: Callable[..., Any]
+    shape: Callable[[Any, Any], Shape]
+    build: Callable[[Any, Any, Shape], Task]
+
+
+def _text(config: Any, dataset: Any) -> Shape:
+    return Shape(dataset.tokenizer.vocab_size, config.sequence_length)
+
+
+def _masked(config: Any, dataset: Any) -> Shape:
+    tokenizer = dataset.tokenizer
+    return Shape(tokenizer.vocab_size + ('mask' not in tokenizer.special), config.sequence_length)
+
+
+def _pairs(config: Any, dataset: Any) -> Shape:
+    source, target = longest(dataset.train)
+    return Shape(
+        pairs.pair_vocab_size(dataset.tokenizer),
+        config.sequence_length or target,
+        config.source_length or source,
+    )
+
+
+TASKS = {
+    'language_modelling': Kind(store.load_dataset, _text, language_modelling.build),
+    'masked_language_modelling': Kind(store.load_dataset, _masked, masked.build),
+    'sequence_to_sequence': Kind(pairs.load_pairs, _pairs, seq2seq.build),
+    'contrastive': Kind(pairs.load_pairs, _text, contrastive.build),
+}
+
+
+def kind_of(config: Any) -> Kind:
+    """The task that a config names.
+
+    Raises:
+      InputError: for a name there is none of.
+    """
+    known = ', '.join(TASKS)
+    require(config.task in TASKS, 'task', config.task, f'must be one of {known}')
+    return TASKS[config.task]
+
+
+def build_task(
+    config: Any,
+    *,
+    dataset: Any = None,
+    tokenizer: Tokenizer | None = None,
+    vocab_size: int = 0,
+) -> Task:
+    """Load the data of a config and build its model.
+
+    Args:
+      config: the whole config.
+      dataset: where it has been loaded already.
+      tokenizer: where it is given, and not to be learned.
+      vocab_size: where the model has a vocabulary of its own, which the tokenizer's must fit.
+
+    Returns:
+      The task.
+
+    Raises:
+      InputError: for whatever is wrong with the config or the data.
+    """
+    kind = kind_of(config)
+    carries = config.carry_state and config.task != 'language_modelling'
+    require(not carries, 'carry_state', True, f'has no meaning for the task {config.task}')
+    dataset = dataset or kind.load(config.data, tokenizer)
+    shape = kind.shape(config, dataset)
+    if vocab_size:
+        require(
+            shape.vocab_size <= vocab_size,
+            'task',
+            config.task,
+            f'needs {shape.vocab_size} tokens, and the pretrained model has {vocab_size}',
+        )
+        shape = shape._replace(vocab_size=vocab_size)
+    return kind.build(config, dataset, shape)

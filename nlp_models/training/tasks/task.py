@@ -1,0 +1,72 @@
+"""The protocol of a task."""
+
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from nlp_models.training.objectives import Objective
+
+
+class Shape(NamedTuple):
+    """What a model is built for, beside its config: stands in the run's manifest.
+
+    Attributes:
+      vocab_size: V, with the tokens that the task adds to the tokenizer's.
+      max_length: tokens it is given.
+      source_length: of an encoder-decoder, tokens of the longest source; else 0.
+    """
+
+    vocab_size: int
+    max_length: int
+    source_length: int = 0
+
+
+class Task(NamedTuple):
+    """What a run is trained on.
+
+    Attributes:
+      dataset: with `name`, `version`, `fingerprint`, `tokenizer` and the three splits.
+      shape: what the model was built for.
+      model: the model.
+      tokens_per_batch: what a training batch counts as, for the speed.
+      batch: `step -> arrays`, this process's rows, `[B, …]`, on the host.
+      objective: `(axis_name, dropout) -> Objective`, what is minimised.
+      evaluation: `axis_name -> Objective`, what is summed up on held-out data.
+      eval_batches: `(split, rows) -> iterator of batches` of that many rows, all of one shape.
+      eval_rows: how many rows to evaluate at once, about.
+      count: `batch -> numbers` to be summed on the host beside the evaluation's.
+      metrics: `sums -> numbers`, of a whole split; `loss` is one of them.
+    """
+
+    dataset: Any
+    shape: Shape
+    model: Any
+    tokens_per_batch: int
+    batch: Callable[[int], dict[str, np.ndarray]]
+    objective: Callable[[str | None, bool], Objective]
+    evaluation: Callable[[str | None], Objective]
+    eval_batches: Callable[[Any, int], Iterator[dict[str, np.ndarray]]]
+    eval_rows: int
+    count: Callable[[dict[str, np.ndarray]], dict[str, float]]
+    metrics: Callable[[dict[str, float]], dict[str, float]]
+
+
+def share() -> dict[str, int]:
+    """Which part of each batch is this process's."""
+    return dict(process_index=jax.process_index(), process_count=jax.process_count())
+
+
+def hit_metrics(sums: dict[str, float]) -> dict[str, float]:
+    """Loss and the share of tokens guessed right, from `objectives.Hits`."""
+    return {
+        'loss': sums['loss'] / sums['weight'],
+        'token_accuracy': sums['correct'] / sums['weight'],
+    }
+
+
+def no_count(batch: dict[str, np.ndarray]) -> dict[str, float]:
+    """Nothing is counted on the host."""
+    del batch
+    return {}
