@@ -17,7 +17,17 @@ from configs import lm
 from nlp_models.errors import InputError
 from nlp_models.models import CELLS
 
-_ROWS = ('recurrent', 'train_step', 'decode', 'attention', 'newton', 'compiling', 'loop', 'to_loss')
+_ROWS = (
+    'recurrent',
+    'train_step',
+    'generate',
+    'embed',
+    'attention',
+    'newton',
+    'compiling',
+    'loop',
+    'to_loss',
+)
 
 
 def get_config(variant: str = 'cpu') -> Any:
@@ -62,7 +72,13 @@ def _cpu() -> Any:
             transformer=lm.get_config('transformer').model,  # what families decode with
             recurrent=_recurrent(),
             train_step=_train_step(),
-            decode=dict(prompt=8, new=56),  # tokens read, tokens added, one text
+            generate=_generate(),
+            generate_models=_generate_models(),
+            embed=dict(
+                model='',  # a folder of all-MiniLM-L6-v2; '': that of its package
+                sentences=256,
+                bar=1.0,
+            ),
             attention=dict(
                 batch_size=1,
                 num_heads=4,
@@ -152,6 +168,31 @@ def _recurrent() -> dict:
     )
 
 
+def _generate() -> dict:
+    """Greedy continuation: which model, how many texts, tokens read and added, the bar."""
+
+    def case(model: str, batch_size: int, prompt: int, new: int, bar: float) -> dict:
+        # The share of tokens on which both sides must agree (random weights leave near ties).
+        return dict(
+            model=model, batch_size=batch_size, prompt=prompt, new=new, agreement=0.5, bar=bar
+        )
+
+    return dict(
+        one=case('4x128', 1, 8, 56, 8.0),
+        eight=case('4x128', 8, 8, 56, 5.0),
+        large=case('12x768', 1, 8, 56, 1.3),
+        large_long=case('12x768', 1, 512, 64, 1.2),
+    )
+
+
+def _generate_models() -> dict:
+    """GPT-2's of two sizes; the second is the smallest that was published."""
+    return {
+        '4x128': dict(vocab_size=65, hidden_size=128, num_layers=4, num_heads=4),
+        '12x768': dict(vocab_size=50257, hidden_size=768, num_layers=12, num_heads=12),
+    }
+
+
 def _train_step() -> dict:
     """Transformers at nanoGPT's two character-level sizes."""
     return dict(
@@ -211,6 +252,9 @@ def _without_bars(config: Any) -> None:
     config.recurrent.pairs = tuple((a, b, ()) for a, b, _ in config.recurrent.pairs)
     config.train_step.peers = ConfigDict({peer: {} for peer in config.train_step.peers})
     config.attention.forms.chunked.update(memory_bar=0.0, time_bar=0.0)
+    for case in config.generate.values():
+        case.bar = 0.0
+    config.embed.bar = 0.0
     config.compiling.bar = config.loop.bar = config.to_loss.bar = 0.0
 
 
@@ -226,7 +270,12 @@ def _quick() -> Any:
     train_step = config.train_step
     train_step.runs = ConfigDict({'2x32': _run(4, 32, hidden_size=32, num_layers=2, num_heads=2)})
     del train_step.peers['torch_compiled']  # it alone would take half of the time
-    config.decode.update(prompt=4, new=8)
+    config.generate = ConfigDict({'one': config.generate.one})
+    config.generate.one.update(model='2x32', prompt=4, new=8)
+    config.generate_models['2x32'] = ConfigDict(
+        dict(vocab_size=65, hidden_size=32, num_layers=2, num_heads=2)
+    )
+    config.embed.sentences = 16
     config.attention.update(length=512, lengths=(128, 256))
     config.newton.update(cells=('gru',), length=64, width=8, training_steps=20)
     config.compiling.update(run='2x32', num_layers=2, rounds=1)

@@ -1,6 +1,7 @@
 """Language models on real text: `get_config(variant)`.
 
-Variants: `ngram`, `transformer` and every recurrent cell (`rnn`, `lstm`, `gru`, `mingru`,
+Variants: `ngram`, `transformer`, `gpt2` and `llama` (whose parts are those of GPT-2 and Llama, so
+that what is trained can be exported) and every recurrent cell (`rnn`, `lstm`, `gru`, `mingru`,
 `minlstm`, `linear`) on the embedded corpus `pydoc`; `shakespeare_*` below. A variant's `model`
 group has the fields its family reads and no others.
 
@@ -165,10 +166,33 @@ def get_config(variant: str = 'gru') -> Any:
         if variant in CELLS:
             config.optimizer.weight_decay = 0.0
         return config
+    if variant in ('gpt2', 'llama'):
+        return _gpt2() if variant == 'gpt2' else _llama()
     if variant in _SHAKESPEARE:
         return _SHAKESPEARE[variant]()
-    known = ', '.join((*families, *_SHAKESPEARE))
+    known = ', '.join((*families, 'gpt2', 'llama', *_SHAKESPEARE))
     raise InputError(f'configs/lm.py has no variant {variant!r}; it has {known}')
+
+
+def _gpt2() -> Any:
+    """GPT-2's parts (Radford et al. 2019), small: learned positions, tied embeddings, BPE."""
+    config = get_config('transformer')
+    config.model.update(positions='learned', tie_embeddings=True)
+    config.sequence_length = 128
+    config.data.tokenizer = 'bpe'
+    return config
+
+
+def _llama() -> Any:
+    """Llama's parts (Touvron et al. 2023), small: RMSNorm, SwiGLU, rotary, grouped queries, BPE."""
+    config = get_config('transformer')
+    config.model.update(
+        norm_type='rms', activation='silu', gated=True, use_bias=False, num_kv_heads=2
+    )
+    config.model.feed_forward_size = 344  # 8/3 of the width, to have as many as ungated
+    config.sequence_length = 128
+    config.data.tokenizer = 'bpe'
+    return config
 
 
 def _shakespeare(family: str) -> Any:

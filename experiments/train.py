@@ -53,9 +53,13 @@ def main() -> None:
         progress=command.ProgressBar('train'),
         on_line=tensorboard(_WORKDIR.value) if _TENSORBOARD.value else lambda line: None,
     )
+    scores = [
+        f'{name.removeprefix("valid_").replace("_", " ")} {value:.4f}'
+        for name, value in sorted(result.items(), key=lambda item: item[0] != 'valid_loss')
+        if name.startswith('valid_')
+    ]
     print(
-        f'step {result["step"]}: validation loss {result["valid_loss"]:.4f} nats a token, '
-        f'{result["valid_bits_per_char"]:.4f} bits a character '
+        f'step {result["step"]}: validation {", ".join(scores)} '
         f'({result["parameters"]:,} parameters; {result["train_seconds"]:.1f} s of training, '
         f'{result["compile_seconds"]:.1f} s of compiling)'
     )

@@ -15,6 +15,7 @@ from nlp_models.types import LanguageModel, Seq2Seq
 
 V = 13
 CONTEXT = 24
+SEED = 7  # with which no family says the same of every text
 
 # Name: (family, what differs from the family's config, small).
 FAMILIES: dict[str, tuple[str, dict]] = {
@@ -38,7 +39,7 @@ class Run(NamedTuple):
 
 
 @cache
-def small(name: str, *, context: int = CONTEXT, seed: int = 3, vocab_size: int = V) -> Run:
+def small(name: str, *, context: int = CONTEXT, seed: int = SEED, vocab_size: int = V) -> Run:
     """A model of a family with parameters large enough to have something to say."""
     family, fields = FAMILIES[name]
     group = cast(Any, get_config(family)).model

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from nlp_models import trees
+from nlp_models import platforms, trees
 from nlp_models.attention import cache as kv
 from nlp_models.attention.blocks import Block
 from nlp_models.attention.config import BlockConfig, Rotary
@@ -162,6 +162,22 @@ def test_a_cache_smaller_than_the_window_does_not_roll():
     assert not kv.rolls(cache, 6)
     k, v = new_keys_values(6, seed=1)
     np.testing.assert_array_equal(held(kv.append(cache, k, v, window=6).k), k[:, :4])
+
+
+@pytest.mark.parametrize('window', [0, 3])
+def test_one_token_of_one_text_is_written_the_same_on_every_device(window):
+    plain = platforms.Choices('cpu')
+    for choice in (plain, plain._replace(scatter_one_token=True)):
+        cache = kv.start(1, 5, H, K, window=window)
+        tokens = f32(normal(1, 7, H, K))
+        with platforms.assume(choice):
+            for t in range(7):
+                one = tokens[:, t : t + 1]
+                cache = kv.append(cache, one, -one, window=window)
+        slots = [6, 4, 5] if window else [0, 1, 2, 3, 4]  # what does not fit is dropped
+        np.testing.assert_array_equal(held(cache.k)[0], tokens[0, np.array(slots)])
+        np.testing.assert_array_equal(cache.v, -cache.k)
+        assert int(cache.length[0]) == 7
 
 
 # Positions that are stretched.

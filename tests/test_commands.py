@@ -15,7 +15,7 @@ def trained(tmp_path_factory):
     for family in ('gru', 'ngram'):
         status, out, err = run('train', *small(folder, family), f'--workdir={folder / family}')
         assert status == 0, err
-        assert 'bits a character' in out
+        assert 'bits per char' in out
     return folder
 
 

@@ -1,5 +1,8 @@
 """The forms that one kind of device wants, against the plain ones."""
 
+import math
+from functools import partial
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -74,19 +77,61 @@ def in_double(choice, function, *arguments):
         return jax.tree.map(np.asarray, (y, *pull(jnp.asarray(dy)))), dy
 
 
-@pytest.mark.parametrize('choice', [FAST, PLAIN])
-def test_gelu_is_flaxs_and_its_slope_what_differences_say(choice):
-    x = np.concatenate([np.linspace(-6, 6, 41), [0.0, 1e-9, -40.0, 40.0]]).reshape(9, 5)
-    (y, dx), dy = in_double(choice, operations.gelu, x)
-    np.testing.assert_allclose(y, in_double(choice, nn.gelu, x)[0][0], rtol=1e-14)
-    step = 1e-5
-
-    def plain(x):  # in NumPy
+def plain_gelu(x, approximate):
+    """In NumPy; x Φ(x) by the complementary error function, which is exact far below 0, too."""
+    if approximate:
         return 0.5 * x * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3)))
+    return x * np.vectorize(math.erfc)(-x / math.sqrt(2)) / 2
 
-    slope = (plain(x + step) - plain(x - step)) / (2 * step)
-    np.testing.assert_allclose(dx, dy * slope, atol=1e-9)
-    np.testing.assert_allclose(dx, in_double(choice, nn.gelu, x)[0][1], atol=1e-14)
+
+@pytest.mark.parametrize('choice', [FAST, PLAIN])
+@pytest.mark.parametrize('approximate', [True, False])
+def test_gelu_is_its_equation_and_its_slope_what_differences_say(choice, approximate):
+    x = np.concatenate([np.linspace(-6, 6, 41), [0.0, 1e-9, -40.0, 40.0]]).reshape(9, 5)
+    mine, flaxs = (partial(f, approximate=approximate) for f in (operations.gelu, nn.gelu))
+    (y, dx), dy = in_double(choice, mine, x)
+    np.testing.assert_allclose(y, plain_gelu(x, approximate), rtol=1e-12, atol=1e-15)
+    np.testing.assert_allclose(y, in_double(choice, flaxs, x)[0][0], rtol=1e-14)
+    step = 1e-5
+    slope = plain_gelu(x + step, approximate) - plain_gelu(x - step, approximate)
+    np.testing.assert_allclose(dx, dy * slope / (2 * step), atol=1e-9)
+    np.testing.assert_allclose(dx, in_double(choice, flaxs, x)[0][1], atol=1e-14)
+
+
+def test_gelu_has_its_own_backward_pass_where_the_device_gains_by_it():
+    x = jnp.ones((2, 3))
+
+    def rules(**how):
+        text = str(jax.make_jaxpr(lambda x: operations.gelu(x, **how))(x))
+        return text.count('custom_vjp_call')
+
+    assert rules() == rules(approximate=False) == 1
+    assert rules(approximate=False, backward='autodiff') == 0
+    with platforms.assume(PLAIN):
+        assert rules(approximate=False) == rules() == 0
+
+
+def test_rms_norm_is_its_equation_with_its_gradients():
+    rng = np.random.default_rng(0)
+    x, scale, epsilon = rng.normal(1.0, 2.0, (3, 5, 7)), rng.normal(1.0, 2.0, 7), 0.1
+    (y, dx, dscale), dy = in_double(FAST, partial(operations.rms_norm, epsilon=epsilon), x, scale)
+
+    def row_by_row(x, scale):
+        rows = [row / np.sqrt((row**2).sum() / 7 + epsilon) * scale for row in x.reshape(-1, 7)]
+        return np.reshape(rows, x.shape)
+
+    np.testing.assert_allclose(y, row_by_row(x, scale), rtol=1e-12)
+    step = 1e-6
+    for place in [(0, 0, 0), (1, 4, 2), (2, 3, 6)]:
+        ahead, behind = x.copy(), x.copy()
+        ahead[place] += step
+        behind[place] -= step
+        slope = (row_by_row(ahead, scale) - row_by_row(behind, scale)) / (2 * step)
+        np.testing.assert_allclose(dx[place], (dy * slope).sum(), atol=1e-8)
+    want = (dy * row_by_row(x, np.ones(7))).sum((0, 1))  # linear in γ
+    np.testing.assert_allclose(dscale, want, rtol=1e-12)
+    tiny, one = jnp.full((1, 2), 1e-30), jnp.ones(2)
+    np.testing.assert_allclose(operations.rms_norm(tiny, one), 1e-30 / math.sqrt(1e-5), rtol=1e-5)
 
 
 @pytest.mark.parametrize('choice', [FAST, PLAIN])
@@ -111,7 +156,13 @@ def test_layer_norm_is_flaxs_with_its_gradients(choice, with_bias):
 
 
 @pytest.mark.parametrize(
-    'function', [operations.gelu, lambda x: operations.layer_norm(x, 1 + x[0], None)]
+    'function',
+    [
+        operations.gelu,
+        partial(operations.gelu, approximate=False),
+        lambda x: operations.layer_norm(x, 1 + x[0], None),
+        lambda x: operations.rms_norm(x, 1 + x[0]),
+    ],
 )
 def test_lean_operations_keep_bfloat16_and_are_near_float32(function):
     x, dy = (jnp.asarray(a, jnp.bfloat16) for a in np.random.default_rng(0).normal(size=(2, 6, 16)))
@@ -128,7 +179,11 @@ def test_lean_operations_keep_bfloat16_and_are_near_float32(function):
 
 def test_lean_operations_have_forward_mode_in_their_plain_form_alone():
     x = jnp.linspace(-1, 1, 12).reshape(3, 4)
-    for function in (operations.gelu, lambda x, **how: operations.layer_norm(x, x[0], None, **how)):
+    for function in (
+        operations.gelu,
+        partial(operations.gelu, approximate=False),
+        lambda x, **how: operations.layer_norm(x, x[0], None, **how),
+    ):
         jax.jvp(lambda x, f=function: f(x, backward='autodiff'), (x,), (x,))
         with pytest.raises(TypeError):
             jax.jvp(function, (x,), (x,))
@@ -192,6 +247,7 @@ def test_all_of_it_on_one_meeting():
     [
         ('transformer', {}),
         ('transformer', dict(use_bias=False, norm='post', scan_layers=True)),
+        ('transformer', dict(activation='gelu', norm_type='rms', gated=True)),
         ('transformer', dict(remat=True)),
         ('lstm', {}),
         ('gru', {}),

@@ -179,8 +179,19 @@ def test_a_tokenizer_goes_along(tmp_path):
     assert (config['eos_token'], config['model_max_length']) == ('</s>', 96)
 
 
-def test_a_tokenizer_that_is_not_a_pretrained_one(tmp_path):
+def test_a_tokenizer_of_our_own_goes_along(tmp_path):
     group, _, params = our_model('gpt2')
     sizes: dict[str, Any] = dict(vocab_size=VOCAB, context=CONTEXT)
-    with pytest.raises(InputError, match='kind bytes cannot be exported'):
+    mine = learn_tokenizer('chars', ['to be or not to be'], 0)
+    export(tmp_path, group, params, **sizes, tokenizer=mine)
+    theirs = load(tmp_path).tokenizer
+    assert theirs is not None
+    assert list(theirs.encode('to be, bee')) == list(mine.encode('to be, bee'))
+
+
+def test_a_tokenizer_of_another_model(tmp_path):
+    group, _, params = our_model('gpt2')
+    sizes: dict[str, Any] = dict(vocab_size=VOCAB, context=CONTEXT)
+    with pytest.raises(InputError, match=f'has 256 tokens, the model {VOCAB}'):
         export(tmp_path, group, params, **sizes, tokenizer=learn_tokenizer('bytes', [], 0))
+

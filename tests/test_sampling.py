@@ -1,5 +1,7 @@
 """What may be drawn, and how often, against definitions in float64."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -103,7 +105,7 @@ def test_what_is_left_is_what_the_definition_leaves(kind, sampling):
 def test_examples_by_hand():
     logits = jnp.log(jnp.asarray([[0.1, 0.4, 0.2, 0.2, 0.1]]))
 
-    def kept(**settings):
+    def kept(**settings: Any):
         filtered = filter_logits(logits, Sampling(**settings))
         return np.flatnonzero(np.isfinite(np.asarray(filtered)[0])).tolist()
 
@@ -182,9 +184,9 @@ def test_no_more_is_computed_than_was_asked_for():
     assert 'random_bits' not in primitives(Sampling(temperature=0.0, top_k=3, top_p=0.5))
     plain = primitives(Sampling())
     assert 'random_bits' in plain
-    for setting, name in (({'top_k': 3}, 'top_k'), ({'top_p': 0.5}, 'cumsum')):
+    for sampling, name in ((Sampling(top_k=3), 'top_k'), (Sampling(top_p=0.5), 'cumsum')):
         assert name not in plain
-        assert name in primitives(Sampling(**setting))
+        assert name in primitives(sampling)
     assert 'div' not in plain  # neither temperature nor softmax
 
 
@@ -210,5 +212,5 @@ def test_a_setting_out_of_range_is_named(field, value, should):
 
 
 def test_keys_are_asked_for():
-    with pytest.raises(InputError, match='^keys is None'):
+    with pytest.raises(InputError, match='keys is None'):
         pick(jnp.zeros((1, 3)), None, Sampling())

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from nlp_models import platforms
 from nlp_models.attention.attend import attend
 from nlp_models.attention.dot_product import single_query_attention
 from nlp_models.attention.masks import Mask
@@ -77,6 +78,9 @@ def append(
         slots = slots % size
         written &= new >= added[:, None] - size  # of several for one slot, the last
     slots = jnp.where(written, slots, size)  # beyond the end: dropped
+    if batch_size == steps == 1 and platforms.choices().scatter_one_token:
+        slots = jnp.concatenate([slots, jnp.full_like(slots, size)], axis=1)
+        k, v = (jnp.concatenate([x, x], axis=1) for x in (k, v))
     rows = jnp.arange(batch_size)[:, None]
     return KVCache(
         cache.k.at[rows, :, slots].set(k.astype(cache.k.dtype), mode='drop'),

@@ -1,4 +1,4 @@
-"""Rows: the transformer's train step and decoding against the peers, and its compile time."""
+"""Rows: the transformer's train step against the peers, and its compile time."""
 
 from functools import partial
 from typing import Any
@@ -85,37 +85,6 @@ def dtype_rows(bench: Bench) -> None:
                 theirs=partial(step, run),
                 dtype=dtype,
             )
-
-
-def decode_rows(bench: Bench) -> None:
-    """Greedy decoding of one text; times are those of one token."""
-    group, vocab_size = bench.config.decode, bench.config.vocab_size
-    for name, run in bench.config.train_step.runs.items():
-        run = with_biases(run)
-        run.sequence_length = group.prompt + group.new
-
-        def measure(run: Any = run) -> Row:
-            seed = bench.config.seed
-            prompt = training_works.random_tokens(run, vocab_size, seed)[:1, : group.prompt]
-            peer = peers_huggingface.decode(run, vocab_size, prompt=prompt, new=group.new)
-            work = training_works.decode(
-                run, vocab_size, prompt=group.prompt, new=group.new, seed=seed
-            )
-            paired = bench.paired(work.call, peer.call, True)
-            speed = bench.speed(work, paired.seconds)
-            one = paired._replace(
-                seconds=paired.seconds / group.new, peer_seconds=paired.peer_seconds / group.new
-            )
-            return {**bench.times(one), **speed, 'flops': work.flops / group.new, 'bars': []}
-
-        shape = {**shape_of(run), 'B': 1}
-        key = {
-            'work': f'decoding a token, {name} transformer',
-            'shape': shape,
-            'peer': 'Hugging Face GPT-2, generate',
-        }
-        settings = [run.to_dict(), group.to_dict(), bench.config.clock.to_dict()]
-        bench.results.row('rows', key, settings, measure)
 
 
 def compile_rows(bench: Bench) -> None:

@@ -1,26 +1,36 @@
 """Hugging Face's side of the rows: GPT-2 of equal shape, its training step and greedy decoding."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from nlp_models.benchmark.peers import Peer, fastest
-from nlp_models.benchmark.peers_torch import load, optimizer_ways, to_the_end, tokens_and_targets
+from nlp_models.benchmark.peers_torch import load, optimizer_ways, tokens_and_targets
 
 
 def make_gpt2(run: Any, vocab_size: int, length: int, seed: int) -> Any:
     """`GPT2LMHeadModel` as `run.model` describes it, with random weights and no dropout."""
+    m = run.model
+    return _make(
+        dict(
+            vocab_size=vocab_size,
+            n_positions=length,
+            n_embd=m.hidden_size,
+            n_layer=m.num_layers,
+            n_head=m.num_heads,
+            n_inner=m.feed_forward_size or 4 * m.hidden_size,
+        ),
+        seed,
+    )
+
+
+def _make(shape: dict[str, int], seed: int) -> Any:
     import torch  # pyright: ignore[reportMissingImports]
     from transformers import GPT2Config, GPT2LMHeadModel  # pyright: ignore[reportMissingImports]
 
-    m = run.model
     config = GPT2Config(
-        vocab_size=vocab_size,
-        n_positions=length,
-        n_embd=m.hidden_size,
-        n_layer=m.num_layers,
-        n_head=m.num_heads,
-        n_inner=m.feed_forward_size or 4 * m.hidden_size,
+        **shape,
         resid_pdrop=0.0,
         embd_pdrop=0.0,
         attn_pdrop=0.0,
@@ -57,24 +67,46 @@ def train_step(run: Any, vocab_size: int, tokens: np.ndarray, *, seed: int = 0) 
     return Peer(ways[way], way)
 
 
-def decode(run: Any, vocab_size: int, *, prompt: np.ndarray, new: int, seed: int = 0) -> Peer:
+def make_gpt2_of(shape: Any, length: int, seed: int) -> Any:
+    """GPT-2 with random weights, to write with.
+
+    Args:
+      shape: with `vocab_size`, `hidden_size`, `num_layers` and `num_heads`.
+      length: positions.
+      seed: of the weights.
+
+    Returns:
+      `GPT2LMHeadModel` on the device that is to be used.
+    """
+    _, device = load()
+    return _make(
+        dict(
+            vocab_size=shape.vocab_size,
+            n_positions=length,
+            n_embd=shape.hidden_size,
+            n_layer=shape.num_layers,
+            n_head=shape.num_heads,
+        ),
+        seed,
+    ).to(device)
+
+
+def generate(model: Any, prompts: np.ndarray, new: int) -> Callable[[], np.ndarray]:
     """`generate`, greedily, with its key/value cache.
 
     Args:
-      run: our training config, of which the shape is taken.
-      vocab_size: V.
-      prompt: `[1, P]`.
+      model: from `make_gpt2_of`.
+      prompts: `[B, P]`.
       new: tokens to add.
-      seed: of the parameters.
 
     Returns:
-      The peer.
+      A call that gives `[B, P + new]`.
     """
     torch, device = load()
-    model = make_gpt2(run, vocab_size, prompt.shape[1] + new, seed).to(device).eval()
-    text = torch.from_numpy(prompt.astype(np.int64)).to(device)
+    model.eval()
 
-    def call() -> None:
+    def call() -> np.ndarray:
+        text = torch.from_numpy(prompts.astype(np.int64)).to(device)
         with torch.no_grad():
             out = model.generate(
                 text,
@@ -84,7 +116,8 @@ def decode(run: Any, vocab_size: int, *, prompt: np.ndarray, new: int, seed: int
                 min_new_tokens=new,
                 pad_token_id=0,
             )
-        if out.shape[1] != prompt.shape[1] + new:
+        if out.shape[1] != prompts.shape[1] + new:
             raise RuntimeError(f'{out.shape[1]} tokens came back')
+        return out.cpu().numpy()
 
-    return Peer(to_the_end(call, device), 'generate')
+    return call

@@ -11,6 +11,7 @@ from absl import logging
 
 from nlp_models.benchmark import (
     families,
+    generation_rows,
     language_rows,
     loop_rows,
     machine,
@@ -28,7 +29,8 @@ PARTS: dict[str, Callable[[Bench], None]] = {
     'recurrent': recurrent_rows.rows,
     'train_step': language_rows.step_rows,
     'dtypes': language_rows.dtype_rows,
-    'decode': language_rows.decode_rows,
+    'generate': generation_rows.generate_rows,
+    'embed': generation_rows.embed_rows,
     'attention': parallel_rows.attention_rows,
     'newton': parallel_rows.newton_rows,
     'compiling': language_rows.compile_rows,
@@ -37,7 +39,7 @@ PARTS: dict[str, Callable[[Bench], None]] = {
     'families': families.rows,
     'win_map': win_map.rows,
 }
-PEERS = ('torch', 'transformers')
+PEERS = ('torch', 'transformers', 'sentence_transformers')
 # What all rows depend on.
 COMMON = (
     'seed',

@@ -1,12 +1,9 @@
-"""Our side of the rows about language models: a training step, and decoding."""
+"""Our side of the rows about a training step."""
 
-from functools import partial
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jax import lax
 
 from nlp_models import costs, models
 from nlp_models.benchmark.works import Work, planned_bytes
@@ -89,40 +86,3 @@ def train_step(run: Any, vocab_size: int, seed: int = 0) -> Work:
 
     memory = planned_bytes(compiled, number)
     return Work(call, step_flops(run, vocab_size), seconds, memory)
-
-
-def decode(run: Any, vocab_size: int, *, prompt: int, new: int, seed: int = 0) -> Work:
-    """Read a prompt and continue it greedily, one text on one device, all in one call.
-
-    Args:
-      run: a training config.
-      vocab_size: V.
-      prompt: tokens of the prompt.
-      new: tokens to add.
-      seed: of parameters and prompt.
-
-    Returns:
-      The work; its FLOPs are the parameters' share, 2 for each of them and token.
-    """
-    model = build(run, vocab_size)
-    params = model.init(jax.random.key(seed))
-    text = jnp.asarray(random_tokens(run, vocab_size, seed)[:1, :prompt])
-
-    def continued(params: Any, text: jax.Array) -> jax.Array:
-        state = model.start(params, 1, prompt + new)
-        state, logits = model.apply(params, state, text)
-
-        def step(carry: Any, _: None) -> Any:
-            state, token = carry
-            state, logits = model.apply(params, state, token[:, None])
-            token = jnp.argmax(logits[:, 0], axis=-1).astype(jnp.int32)
-            return (state, token), token
-
-        first = jnp.argmax(logits[:, -1], axis=-1).astype(jnp.int32)
-        _, rest = lax.scan(step, (state, first), None, length=new - 1)
-        return jnp.concatenate([first[None], rest])[:, 0]
-
-    devices = parallel.choose(1, 1)
-    compiled, seconds = devices.compile(continued, params, text)
-    flops = 2.0 * costs.count_parameters(model) * (prompt + new)
-    return Work(partial(compiled, params, text), flops, seconds, planned_bytes(compiled))

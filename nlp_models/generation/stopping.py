@@ -29,7 +29,7 @@ def table(stop: Stops) -> np.ndarray | None:
     for sequence in stop:
         fine = len(sequence) > 0 and min(sequence) >= 0
         require(fine, 'stop', [*map(int, sequence)], 'must be token ids, at least one a sequence')
-    if not stop:
+    if len(stop) == 0:
         return None
     longest = max(map(len, stop))
     padded = [[ANY] * (longest - len(sequence)) + [*map(int, sequence)] for sequence in stop]

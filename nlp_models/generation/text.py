@@ -10,7 +10,10 @@ UNFINISHED = '\ufffd'  # what bytes that are no character (yet) decode to
 
 
 def pieces_of_text(
-    tokens: Iterable[np.ndarray], tokenizer: Tokenizer, stop: Sequence[str] = ()
+    tokens: Iterable[np.ndarray],
+    tokenizer: Tokenizer,
+    stop: Sequence[str] = (),
+    before: Sequence[int] | np.ndarray = (),
 ) -> Iterator[str]:
     """The text of tokens that come in pieces.
 
@@ -21,27 +24,34 @@ def pieces_of_text(
       tokens: pieces of token ids, as `decoding.stream` gives them.
       tokenizer: decodes them.
       stop: texts that end it; neither they nor what follows is given.
+      before: token ids of the text that this one goes on from: a tokenizer may put a blank between
+        two tokens, or leave one out where a text begins.
 
     Yields:
       Pieces, none of them empty; together they are the text.
     """
-    ids, told = np.zeros(0, np.int32), 0
+    ids, told = np.asarray(before, np.int32), 0
+    begin, text = len(_decode(tokenizer, ids)), ''
     for piece in tokens:
         ids = np.concatenate([ids, piece])
-        text = tokenizer.decode(ids)
+        text = _decode(tokenizer, ids)[begin:]
         ends = [at for each in stop if (at := text.find(each)) >= 0]
         if ends:
             if min(ends) > told:
                 yield text[told : min(ends)]
             return
-        sure = len(text.rstrip(UNFINISHED))
-        sure = max(told, min([sure, *(len(text) - _begun(text, each) for each in stop)]))
+        whole = text.rstrip(UNFINISHED)
+        sure = max(told, len(whole) - max((_begun(whole, each) for each in stop), default=0))
         if sure > told:
             yield text[told:sure]
             told = sure
-    text = tokenizer.decode(ids)
     if len(text) > told:
         yield text[told:]
+
+
+def _decode(tokenizer: Tokenizer, ids: np.ndarray) -> str:
+    """The text of those tokens that the tokenizer has: a model's vocabulary may be larger."""
+    return tokenizer.decode(ids[ids < tokenizer.vocab_size])
 
 
 def _begun(text: str, stop: str) -> int:

@@ -38,15 +38,20 @@ def export(
       params: its parameters.
       vocab_size: V.
       context: the longest text, where `model.max_positions` does not say it.
-      tokenizer: a pretrained one, whose tokens are the model's; or None.
+      tokenizer: whose tokens are the model's; or None.
 
     Returns:
       The architecture's `model_type`.
 
     Raises:
       InputError: if none of them expresses the model, the parameters are not those the group
-        describes, or the tokenizer is not a pretrained one.
+        describes, or the tokenizer has more tokens than the model.
     """
+    if tokenizer and tokenizer.vocab_size > vocab_size:
+        raise InputError(
+            f'the tokenizer has {tokenizer.vocab_size} tokens, the model {vocab_size}: they do not '
+            'belong together'
+        )
     fields = {'masked_head': False, 'num_segments': 0, **model.to_dict()}
     kind = choose_family(fields)
     fields = explicit({**fields, 'max_positions': fields['max_positions'] or context})
@@ -62,7 +67,7 @@ def export(
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     if tokenizer:
-        write_tokenizer(folder, tokenizer, fields['max_positions'])
+        write_tokenizer(folder, tokenizer, vocab_size, fields['max_positions'])
     save_file(tensors, folder / WHOLE, metadata={'format': 'pt'})
     (folder / 'config.json').write_text(json.dumps(config, indent=2), encoding='utf-8')
     return kind

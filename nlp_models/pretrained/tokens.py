@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from nlp_models.data.library_json import as_library_json
 from nlp_models.data.pieces import Tokenizer
 from nlp_models.data.pretrained_tokenizer import pretrained_tokenizer
 from nlp_models.errors import InputError
@@ -77,28 +78,24 @@ def _vocabulary(text: str) -> dict[str, int]:
         return {}
 
 
-def write_tokenizer(folder: Path, tokenizer: Tokenizer, context: int) -> None:
-    """Writes a pretrained tokenizer as Hugging Face reads it.
+def write_tokenizer(folder: Path, tokenizer: Tokenizer, vocab_size: int, context: int) -> None:
+    """Writes a tokenizer as Hugging Face reads it.
 
     Args:
       folder: to write `tokenizer.json` and `tokenizer_config.json` to.
-      tokenizer: of the kind `pretrained`.
+      tokenizer: of any kind.
+      vocab_size: of the model; where it has one token more, that is the mask's.
       context: the longest text, in tokens.
-
-    Raises:
-      InputError: for a tokenizer of another kind.
     """
-    if tokenizer.name != 'pretrained':
-        raise InputError(
-            f'a tokenizer of the kind {tokenizer.name} cannot be exported: only pretrained ones '
-            f'have a {FILE}'
-        )
-    text = json.dumps(json.loads(tokenizer.to_json())['state']['tokenizer'], ensure_ascii=False)
+    special = dict(tokenizer.special)
+    if vocab_size == tokenizer.vocab_size + 1:
+        special.setdefault('mask', tokenizer.vocab_size)
+    text = as_library_json(tokenizer, mask='mask' in special)
     (folder / FILE).write_text(text, encoding='utf-8')
     spelled = {number: token for token, number in _vocabulary(text).items()}
     config = {
         'tokenizer_class': 'PreTrainedTokenizerFast',
         'model_max_length': context,
-        **{f'{name}_token': spelled[number] for name, number in tokenizer.special.items()},
+        **{f'{name}_token': spelled[number] for name, number in special.items()},
     }
     (folder / 'tokenizer_config.json').write_text(json.dumps(config, indent=2), encoding='utf-8')

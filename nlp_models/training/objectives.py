@@ -248,7 +248,7 @@ def contrastive(
             all_u, all_v, real = (lax.all_gather(a, axis_name, tiled=True) for a in (u, v, weights))
             begin = lax.axis_index(axis_name) * len(u)
         targets = begin + jnp.arange(len(u))
-        hidden = jnp.where(real > 0, 0, jnp.finfo(jnp.float32).min)  # no partner is a filler
+        hidden = jnp.where(real > 0, 0, jnp.finfo(jnp.float32).min / 4)  # no partner is a filler
         both = [(u @ all_v.T / temperature + hidden), (v @ all_u.T / temperature + hidden)]
         if count:
             one, other = (count_hits(s[:, None], targets[:, None], weights[:, None]) for s in both)

@@ -1,7 +1,7 @@
 """A run made to write: from a prompt, or from a source and its own first token."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -9,8 +9,8 @@ from nlp_models.data.pairs import begin_id, end_id
 from nlp_models.errors import InputError, require
 from nlp_models.generation.beam_search import beam_search
 from nlp_models.generation.decoding import stream
+from nlp_models.generation.prompts import state_bytes
 from nlp_models.generation.sampling import Sampling
-from nlp_models.generation.state import state_bytes
 from nlp_models.generation.text import pieces_of_text
 from nlp_models.training.trained import Trained
 from nlp_models.types import Key, LanguageModel, Seq2Seq
@@ -120,7 +120,7 @@ def write(
         stop=() if start.end is None else ((start.end,),),
         condition=start.condition,
     )
-    return pieces_of_text(tokens, run.tokenizer, stop)
+    return pieces_of_text(tokens, run.tokenizer, stop, before=start.prompt)
 
 
 def write_by_beams(
@@ -153,5 +153,4 @@ def write_by_beams(
         length_penalty=length_penalty,
         condition=start.condition,
     )
-    best: Any = found.tokens[0]
-    return run.tokenizer.decode([token for token in best if token != start.end])
+    return ''.join(pieces_of_text(found.tokens[:1], run.tokenizer, before=start.prompt))

@@ -1,0 +1,33 @@
+"""Write a trained model as a folder that Hugging Face loads, and `init_from` too.
+
+python -m experiments.export --workdir=runs/gpt2 --output=models/gpt2
+"""
+
+from absl import flags
+
+from experiments import command
+
+_WORKDIR = flags.DEFINE_string('workdir', None, "A run's folder.", required=True)
+_OUTPUT = flags.DEFINE_string('output', None, 'The folder; made if it is not there.', required=True)
+_BEST = flags.DEFINE_boolean('best', True, 'The best checkpoint, not the newest.')
+
+
+def main() -> None:
+    """Export."""
+    from nlp_models.pretrained.export import export
+    from nlp_models.training.trained import load_run
+
+    run = load_run(_WORKDIR.value, best=_BEST.value)
+    kind = export(
+        _OUTPUT.value,
+        run.config.model,
+        run.params,
+        vocab_size=run.shape.vocab_size,
+        context=run.shape.max_length,
+        tokenizer=run.tokenizer,
+    )
+    print(f'{_OUTPUT.value}: model_type {kind}')
+
+
+if __name__ == '__main__':
+    command.run(main)
