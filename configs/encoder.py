@@ -66,7 +66,7 @@ def get_config(variant: str = 'mlm') -> Any:
     if variant.startswith('mlm'):
         config.task = 'masked_language_modelling'
         config.mask_rate = 0.15  # share of the tokens that are to be guessed
-        config.update(steps=3000, sequence_length=128, eval_every=500, checkpoint_every=500)
+        config.update(steps=2000, sequence_length=128, eval_every=500, checkpoint_every=500)
         config.data.update(tokenizer='bpe', vocab_size=2048)
         config.optimizer.update(learning_rate=2e-3, warmup_steps=200)
         config.model = make()

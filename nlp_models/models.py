@@ -94,9 +94,11 @@ def build(model: Any, *, vocab_size: int, max_length: int, source_length: int = 
     try:
         return _build(model, vocab_size, max_length, source_length or max_length)
     except (AttributeError, KeyError) as error:  # a ConfigDict's, for a field it does not have
+        places = {'encoder': 'encoder.py', 'encoder_decoder': 'seq2seq.py'}
+        place = places.get(model.get('architecture', ''), f'lm.py:{model.family}')
         raise InputError(
             f'model.family is {model.family!r}, but the config was made for another family or '
-            f'architecture ({error}): start from one of the variants in configs/'
+            f'architecture: start from --config=configs/{place}'
         ) from error
 
 

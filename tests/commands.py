@@ -1,6 +1,7 @@
 """Running the commands as a user does, for the tests."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -79,3 +80,30 @@ def run(module, *flags, **options):
     process = start(module, *flags, **options)
     out, err = process.communicate(timeout=300)
     return process.returncode, out, err
+
+
+def not_told(folder, cases):
+    """Those inputs that are not answered with one line and status 2.
+
+    Args:
+      folder: HERE in a flag is a new path in it.
+      cases: name to (what the line must match, command, flags).
+
+    Returns:
+      (name, status, stdout, last lines of stderr) of each that is answered otherwise.
+    """
+    left, failures = list(cases.items()), []
+    while left:  # a few at a time: most of each is start-up
+        together = []
+        for case in left[:3]:
+            name, (_, command, flags) = case
+            here = [flag.replace('HERE', f'{folder}/run-{name}') for flag in flags]
+            together.append((case, start(command, *here)))
+        left = left[3:]
+        for (name, (pattern, _, _)), process in together:
+            out, err = process.communicate(timeout=120)
+            lines = [line for line in err.splitlines() if not re.match(r'[IW]\d{4} ', line)]
+            right = process.returncode == 2 and out == '' and len(lines) == 1
+            if not right or not re.search(pattern, lines[0]):
+                failures.append((name, process.returncode, out, lines[-3:]))
+    return failures

@@ -7,6 +7,9 @@ from typing import Any
 
 import numpy as np
 from safetensors.numpy import save_file
+from tokenizers import Regex, decoders, pre_tokenizers, processors
+from tokenizers import Tokenizer as HuggingFaceTokenizer
+from tokenizers import models as kinds
 
 GOLDEN = Path(__file__).parent / 'golden'
 DECODERS = ('gpt2', 'llama', 'mistral', 'qwen2')
@@ -62,4 +65,29 @@ def write_folder(
         save_file({t: v for t, v in tensors.items() if files[t] == file}, folder / file)
     index = json.dumps({'metadata': {}, 'weight_map': files})
     (folder / 'model.safetensors.index.json').write_text(index)
+    return folder
+
+
+SPECIAL = ('[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]', '</s>')
+LETTERS = '\n .abcdefghijklmnopqrstuvwxyz'
+
+
+def write_letters(folder: Path, *, framed: bool = False) -> Path:
+    """Give a folder a tokenizer whose tokens are letters.
+
+    Args:
+      folder: of a model.
+      framed: whether texts stand within [CLS] and [SEP], as BERT's do.
+
+    Returns:
+      The folder.
+    """
+    vocabulary = {token: number for number, token in enumerate((*SPECIAL, *LETTERS))}
+    library = HuggingFaceTokenizer(kinds.WordLevel(vocabulary, '[UNK]'))
+    library.pre_tokenizer = pre_tokenizers.Split(Regex(r'[\s\S]'), 'isolated')
+    library.decoder = decoders.Fuse()
+    library.add_special_tokens([*SPECIAL])
+    if framed:
+        library.post_processor = processors.BertProcessing(('[SEP]', 3), ('[CLS]', 2))
+    library.save(str(folder / 'tokenizer.json'))
     return folder

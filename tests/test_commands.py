@@ -2,11 +2,10 @@
 
 import json
 import math
-import re
 
 import pytest
 
-from tests.commands import run, small, start, text_file
+from tests.commands import not_told, run, small, text_file
 
 
 @pytest.fixture(scope='module')
@@ -82,22 +81,7 @@ def bad_inputs(folder):
 
 def test_bad_input_is_one_line_and_status_2(tmp_path_factory):
     folder = tmp_path_factory.mktemp('bad')
-    cases = list(bad_inputs(folder).items())
-    failures = []
-    while cases:  # a few at a time: most of each is start-up
-        together = []
-        for case in cases[:3]:
-            name, (_, command, flags) = case
-            here = [flag.replace('HERE', f'{folder}/run-{name}') for flag in flags]
-            together.append((case, start(command, *here)))
-        cases = cases[3:]
-        for (name, (pattern, _, _)), process in together:
-            out, err = process.communicate(timeout=120)
-            lines = [line for line in err.splitlines() if not re.match(r'[IW]\d{4} ', line)]
-            right = process.returncode == 2 and out == '' and len(lines) == 1
-            if not right or not re.search(pattern, lines[0]):
-                failures.append((name, process.returncode, out, lines[-3:]))
-    assert not failures
+    assert not not_told(folder, bad_inputs(folder))
     assert not list(folder.glob('run-*'))
     assert (folder / 'file').read_text() == 'a file'
 

@@ -124,7 +124,8 @@ def _seq2seq(run: Trained, task: Task, split: str, num_beams: int) -> Iterator[t
         {
             'exact_match': float(exact),
             'pairs': len(found),
-            **_overlap(texts, list(found.target_texts)),
+            # Of strings of letters, which have no words, they would say nothing.
+            **({} if isinstance(train, DrawnPairs) else _overlap(texts, list(found.target_texts))),
         },
     )
 

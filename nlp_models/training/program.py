@@ -14,7 +14,7 @@ from nlp_models.training import optimizers, parallel, sources
 from nlp_models.training.evaluation import evaluate
 from nlp_models.training.objectives import Sums
 from nlp_models.training.step import TrainState, init_state, make_eval_step, make_train_step
-from nlp_models.training.tasks.build import build_task
+from nlp_models.training.tasks.build import build_task, kind_of
 from nlp_models.training.tasks.task import Task
 
 
@@ -87,11 +87,12 @@ def eval_batch_size(task: Task, devices: parallel.Devices) -> int:
 
 
 def check(config: Any) -> None:
-    """Check the fields that belong to no group.
+    """Check the task and the fields that belong to no group.
 
     Raises:
       InputError: naming the first field that is out of range.
     """
+    kind_of(config)
     least = {
         'steps': 1,
         'batch_size': 1,

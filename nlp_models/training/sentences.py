@@ -22,13 +22,14 @@ def read_lines(path: str) -> list[str]:
       InputError: where it cannot be read, is not UTF-8, has no line or an empty one.
     """
     try:
-        lines = Path(path).read_text(encoding='utf-8').splitlines()
+        text = Path(path).read_text(encoding='utf-8')
     except OSError as error:
         raise InputError(f'input {path} cannot be read: {error.strerror}') from error
     except UnicodeDecodeError as error:
         raise InputError(f'input {path} is not UTF-8: byte {error.start}') from error
-    if not lines:
+    if not text:
         raise InputError(f'input {path} is empty: it needs a sentence a line')
+    lines = text.removesuffix('\n').split('\n')  # not at what else may end a line on a screen
     for number, line in enumerate(lines, 1):
         if not line.strip():
             raise InputError(f'input {path}, line {number} is empty: it needs a sentence a line')

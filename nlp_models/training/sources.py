@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from nlp_models import models
 from nlp_models.data.tokenizers import Tokenizer, tokenizer_from_json
-from nlp_models.errors import InputError
+from nlp_models.errors import InputError, require
 from nlp_models.pretrained import load as pretrained_load
 from nlp_models.pretrained.sentences import Sentences
 from nlp_models.pretrained.tokens import require_tokenizer
@@ -90,6 +90,8 @@ def resolve(config: Any) -> Any:
       InputError: where `init_from` cannot be read, or the family has no use for it.
     """
     if not config.init_from:
+        named = 'family' in config.model
+        require(named, 'init_from', config.init_from, 'must name a model: the config has none')
         return config
     if config.model.get('family') == 'ngram':
         raise InputError(f'init_from is {config.init_from!r}: an n-gram is counted anew')

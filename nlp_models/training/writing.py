@@ -73,7 +73,7 @@ def make_start(run: Trained, *, prompt: str, source: str | None) -> Start:
 
 def describe_state(run: Trained, start: Start, num_tokens: int) -> str:
     """How much the model keeps of the text."""
-    length = len(start.prompt) + num_tokens
+    length = len(start.prompt) + max(num_tokens, 0)  # `write` refuses fewer
     if run.model.context is not None:
         length = min(length, run.model.context)
     size = state_bytes(run.model, run.params, 1, length, start.condition)

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from nlp_models.data import pairs, store
 from nlp_models.data.pair_batches import longest
 from nlp_models.data.tokenizers import Tokenizer
-from nlp_models.errors import require
+from nlp_models.errors import InputError, require
 from nlp_models.training.tasks import contrastive, language_modelling, masked, seq2seq
 from nlp_models.training.tasks.task import Shape, Task
 
@@ -18,11 +18,13 @@ class Kind(NamedTuple):
       load: `(data group, tokenizer or None) -> dataset`.
       shape: `(config, dataset) -> Shape`, with the tokenizer's vocabulary and what the task adds.
       build: `(config, dataset, shape) -> Task`.
+      fields: of the config or its data group, which not every config has.
     """
 
     load: Callable[..., Any]
     shape: Callable[[Any, Any], Shape]
     build: Callable[[Any, Any, Shape], Task]
+    fields: tuple[str, ...]
 
 
 def _text(config: Any, dataset: Any) -> Shape:
@@ -44,10 +46,16 @@ def _pairs(config: Any, dataset: Any) -> Shape:
 
 
 TASKS = {
-    'language_modelling': Kind(store.load_dataset, _text, language_modelling.build),
-    'masked_language_modelling': Kind(store.load_dataset, _masked, masked.build),
-    'sequence_to_sequence': Kind(pairs.load_pairs, _pairs, seq2seq.build),
-    'contrastive': Kind(pairs.load_pairs, _text, contrastive.build),
+    'language_modelling': Kind(store.load_dataset, _text, language_modelling.build, ('cache_dir',)),
+    'masked_language_modelling': Kind(
+        store.load_dataset, _masked, masked.build, ('cache_dir', 'mask_rate')
+    ),
+    'sequence_to_sequence': Kind(
+        pairs.load_pairs, _pairs, seq2seq.build, ('pairs', 'source_length')
+    ),
+    'contrastive': Kind(
+        pairs.load_pairs, _text, contrastive.build, ('pairs', 'pooling', 'temperature')
+    ),
 }
 
 
@@ -55,11 +63,18 @@ def kind_of(config: Any) -> Kind:
     """The task that a config names.
 
     Raises:
-      InputError: for a name there is none of.
+      InputError: for a name there is none of, or a config that was made for another task.
     """
     known = ', '.join(TASKS)
     require(config.task in TASKS, 'task', config.task, f'must be one of {known}')
-    return TASKS[config.task]
+    kind = TASKS[config.task]
+    for field in kind.fields:
+        if field not in config and field not in config.data:
+            raise InputError(
+                f'task is {config.task!r}, but the config was made for another and has no {field}: '
+                'start from one of the variants in configs/'
+            )
+    return kind
 
 
 def build_task(

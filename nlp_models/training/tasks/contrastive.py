@@ -10,7 +10,7 @@ from nlp_models.data.pairs import PairDataset, Pairs
 from nlp_models.errors import InputError, require
 from nlp_models.heads import POOLINGS
 from nlp_models.training.objectives import contrastive
-from nlp_models.training.tasks.task import Shape, Task, no_count, share
+from nlp_models.training.tasks.task import Shape, Task, check_length, no_count, share
 from nlp_models.types import TextEncoder
 
 
@@ -34,6 +34,7 @@ def build(config: Any, dataset: PairDataset, shape: Shape) -> Task:
             f'model.architecture is {config.model.architecture!r}: the task contrastive '
             'needs encoder'
         )
+    check_length('sequence_length', shape.max_length, model.context)
     known = ', '.join(POOLINGS)
     require(config.pooling in POOLINGS, 'pooling', config.pooling, f'must be one of {known}')
     require(config.temperature > 0, 'temperature', config.temperature, 'must be above 0')

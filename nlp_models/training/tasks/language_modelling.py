@@ -10,7 +10,7 @@ from nlp_models.data.store import Dataset
 from nlp_models.errors import require
 from nlp_models.training.evaluation import count_characters, score
 from nlp_models.training.objectives import language_modelling
-from nlp_models.training.tasks.task import Shape, Task, share
+from nlp_models.training.tasks.task import Shape, Task, check_length, share
 
 
 def build(config: Any, dataset: Dataset, shape: Shape) -> Task:
@@ -37,13 +37,7 @@ def build(config: Any, dataset: Dataset, shape: Shape) -> Task:
         f'needs a family of unbounded context, not {config.model.family}',
     )
     length = config.sequence_length
-    if model.context is not None:
-        require(
-            length <= model.context,
-            'sequence_length',
-            length,
-            f'must be at most what the model reads, {model.context}',
-        )
+    check_length('sequence_length', length, model.context)
     for split in ('train', 'validation'):
         batches.check(getattr(dataset, split), length, split)
 

@@ -12,7 +12,7 @@ from nlp_models.data.masking import mask_tokens
 from nlp_models.data.store import Dataset
 from nlp_models.errors import InputError, require
 from nlp_models.training.objectives import masked_language_modelling
-from nlp_models.training.tasks.task import Shape, Task, hit_metrics, no_count, share
+from nlp_models.training.tasks.task import Shape, Task, check_length, hit_metrics, no_count, share
 from nlp_models.types import TextEncoder
 
 EVALUATION_SEED = 0  # which tokens of a held-out text are hidden: the same for every run
@@ -42,13 +42,7 @@ def build(config: Any, dataset: Dataset, shape: Shape) -> Task:
     rate = config.mask_rate
     require(0 < rate < 1, 'mask_rate', rate, 'must be between 0 and 1')
     length, tokenizer = config.sequence_length, dataset.tokenizer
-    if model.context is not None:
-        require(
-            length <= model.context,
-            'sequence_length',
-            length,
-            f'must be at most what the model reads, {model.context}',
-        )
+    check_length('sequence_length', length, model.context)
     for split in ('train', 'validation'):
         batches.check(getattr(dataset, split), length, split)
     hide = partial(

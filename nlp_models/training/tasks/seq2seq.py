@@ -9,7 +9,7 @@ from nlp_models.data.pair_batches import longest, pair_batch, pair_evaluation_ba
 from nlp_models.data.pairs import PairDataset, Pairs
 from nlp_models.errors import InputError
 from nlp_models.training.objectives import sequence_to_sequence
-from nlp_models.training.tasks.task import Shape, Task, hit_metrics, no_count, share
+from nlp_models.training.tasks.task import Shape, Task, check_length, hit_metrics, no_count, share
 from nlp_models.types import Seq2Seq
 
 
@@ -38,6 +38,8 @@ def build(config: Any, dataset: PairDataset, shape: Shape) -> Task:
             f'model.architecture is {config.model.architecture!r}: the task '
             'sequence_to_sequence needs encoder_decoder'
         )
+    check_length('sequence_length', shape.max_length, model.context)
+    check_length('source_length', shape.source_length, model.source_context)
     lengths = dict(source_length=shape.source_length, target_length=shape.max_length)
 
     def batch(step: int) -> dict[str, np.ndarray]:

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from nlp_models.errors import require
 from nlp_models.training.objectives import Objective
 
 
@@ -56,6 +57,16 @@ class Task(NamedTuple):
 def share() -> dict[str, int]:
     """Which part of each batch is this process's."""
     return dict(process_index=jax.process_index(), process_count=jax.process_count())
+
+
+def check_length(field: str, length: int, context: int | None) -> None:
+    """Refuse batches that are longer than the model can read.
+
+    Raises:
+      InputError: naming the field that says how long they are.
+    """
+    fits = context is None or length <= context
+    require(fits, field, length, f'must be at most what the model reads, {context}')
 
 
 def hit_metrics(sums: dict[str, float]) -> dict[str, float]:

@@ -1,0 +1,83 @@
+"""Small runs of every task, for the tests: their configs and the files they read."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from configs import encoder, lm, seq2seq
+from tests.commands import text_file
+
+WORDS = ['cat', 'dog', 'sun', 'sea', 'red', 'old', 'big', 'ant', 'owl', 'ice', 'egg', 'oak']
+
+
+def pair_file(folder: Path, number: int = 120) -> Path:
+    """Pairs of three words and the same in capitals, the other way round."""
+    random = np.random.default_rng(0)
+    lines = []
+    for _ in range(number):
+        words = random.choice(WORDS, size=3)
+        lines.append(f'{" ".join(words)}\t{" ".join(words[::-1]).upper()}\n')
+    path = folder / 'pairs.tsv'
+    path.write_text(''.join(lines))
+    return path
+
+
+def letter_file(folder: Path) -> Path:
+    """All strings of one to three letters of six, each its own target."""
+    path = folder / 'letters.tsv'
+    letters, texts = 'abcdef', ['']
+    for _ in range(3):
+        texts += [text + letter for text in texts for letter in letters]
+    path.write_text(''.join(f'{text}\t{text}\n' for text in sorted({*texts} - {''})))
+    return path
+
+
+def shrink(config: Any, **fields: Any) -> Any:
+    """Steps of milliseconds."""
+    config.update(steps=40, batch_size=8, eval_every=10, log_every=10, checkpoint_every=20)
+    config.optimizer.update(warmup_steps=5, learning_rate=0.01)
+    config.model.update(hidden_size=16)
+    if config.model.family == 'transformer':
+        config.model.update(num_layers=1, num_heads=2)
+    elif 'embed_size' in config.model:
+        config.model.embed_size = 16
+    config.update(fields)
+    return config
+
+
+def language_model(folder: Path, family: str = 'transformer', **fields: Any) -> Any:
+    """A language model of a text."""
+    config: Any = lm.get_config(family)
+    config.data.update(path=str(text_file(folder)), cache_dir=str(folder / 'cache'))
+    config.data.update(splits=(0.8, 0.1, 0.1), tokenizer='chars')
+    return shrink(config, sequence_length=16, **fields)
+
+
+def masked(folder: Path, variant: str = 'mlm', **fields: Any) -> Any:
+    """Hidden characters of a text."""
+    config: Any = encoder.get_config(variant)
+    config.data.update(path=str(text_file(folder)), cache_dir=str(folder / 'cache'))
+    config.data.update(splits=(0.8, 0.1, 0.1), tokenizer='chars')
+    return shrink(config, **{'sequence_length': 16, 'mask_rate': 0.3, **fields})
+
+
+def reverse(model: str = 'luong', **fields: Any) -> Any:
+    """Short strings reversed."""
+    config: Any = seq2seq.get_config(f'reverse_{model}')
+    config.data.update(max_length=4)
+    return shrink(config, **fields)
+
+
+def pairs(path: Path, model: str = 'transformer', **fields: Any) -> Any:
+    """The targets of a file's sources."""
+    config: Any = seq2seq.get_config(f'tsv_{model}')
+    config.data.update(path=str(path), splits=(0.7, 0.15, 0.15))
+    return shrink(config, **fields)
+
+
+def contrastive(path: Path, variant: str = 'contrastive', **fields: Any) -> Any:
+    """Which target belongs to which source of a file."""
+    config: Any = encoder.get_config(variant)
+    config.data.update(pairs='', path=str(path), splits=(0.6, 0.2, 0.2), tokenizer='chars')
+    return shrink(config, **{'sequence_length': 12, 'temperature': 0.1, **fields})
