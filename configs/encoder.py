@@ -75,13 +75,13 @@ def get_config(variant: str = 'mlm') -> Any:
     config.pooling = 'mean'  # of the tokens' vectors; or cls, last
     config.temperature = 0.05  # what similarities are divided by
     config.update(
-        steps=1500,
+        steps=300,  # 11 times through the docstrings: more is learned by heart
         batch_size=128,  # pairs; each is told from all others
         sequence_length=64,  # tokens of a text; the rest is cut off
-        eval_every=250,
-        checkpoint_every=250,
+        eval_every=50,
+        checkpoint_every=50,
     )
     config.data = seq2seq.pairs_data(pairs='docstring_halves', tokenizer='bpe', vocab_size=4096)
     config.optimizer.update(learning_rate=1e-3, warmup_steps=100)
-    config.model = make(masked_head=False)
+    config.model = make(masked_head=False, num_layers=2, dropout_rate=0.1)
     return config

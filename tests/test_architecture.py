@@ -10,10 +10,14 @@ import jax
 import pytest
 from ml_collections import ConfigDict
 
-from configs import lm
+from configs import encoder, lm, pretrained, seq2seq
 from nlp_models import models
-from nlp_models.data import corpora, store
-from nlp_models.training import loop
+from nlp_models.data import corpora, pairs, store
+from nlp_models.errors import InputError
+from nlp_models.training import loop, sources
+from nlp_models.training.tasks.build import build_task
+from tests import task_configs
+from tests.pretrained_folders import write_folder
 
 ROOT = Path(__file__).parent.parent
 LIBRARY = ROOT / 'nlp_models'
@@ -192,6 +196,11 @@ class Recording(ConfigDict):
             super().__setattr__(name, value)
         object.__setattr__(self, '_note', (reads, prefix))
 
+    def copy_and_resolve_references(self, visit_map: Any = None) -> ConfigDict:
+        """A copy that notes nothing."""
+        del visit_map
+        return ConfigDict(self.to_dict())
+
     def _read(self, name: str) -> None:
         caller = sys._getframe(2).f_code.co_filename
         if Path(caller).is_relative_to(LIBRARY) and name in self.keys():
@@ -237,37 +246,100 @@ def build_model(config: Recording) -> None:
     jax.eval_shape(model.init, jax.random.key(0))
 
 
-VARIANTS = (*('ngram', *models.CELLS, 'transformer'), *lm._SHAKESPEARE)
+SEQ2SEQ = [f'{data}_{model}' for data in seq2seq.DATA for model in seq2seq.MODELS]
+VARIANTS: list[tuple[Any, str]] = [
+    *((lm, name) for name in ('ngram', *models.CELLS, 'transformer', 'gpt2', 'llama')),
+    *((lm, name) for name in lm._SHAKESPEARE),
+    *((seq2seq, name) for name in SEQ2SEQ if name.startswith(('reverse', 'scan_length', 'tsv'))),
+    *((file, name) for file in (encoder, pretrained) for name in file.VARIANTS),
+]
+every_variant = pytest.mark.parametrize(
+    ('file', 'variant'), [pytest.param(*v, id=f'{v[0].__name__[8:]}:{v[1]}') for v in VARIANTS]
+)
 
 
-@pytest.fixture(scope='module')
-def read_by_a_run(tmp_path_factory):
-    """What a small training run reads, and opening the other kinds of data."""
-    folder = tmp_path_factory.mktemp('run')
-    (folder / 'text.txt').write_text('to be or not to be, that is the question\n' * 30)
-    config: Any = lm.get_config('gru')
-    config.update(steps=2, batch_size=2, sequence_length=4, num_devices=1)
-    config.model.hidden_size = 4
-    config.data.update(path=str(folder / 'text.txt'), splits=(0.8, 0.1, 0.1))
-    config.data.cache_dir = str(folder / 'cache')
+def read_by_task(config: Any) -> set[str]:
+    """What making a task, one batch and one to evaluate reads."""
     reads: set[str] = set()
-    loop.train(Recording(config, reads), str(folder / 'run'))
-    config.data.tokenizer = 'bpe'
-    store.load_dataset(Recording(config, reads).data)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(corpora.named_sets, 'open_named_set', opening)
-        config.data.path = ''
-        with pytest.raises(Opening):
-            corpora.open_corpus(Recording(config, reads).data)
+    task = build_task(Recording(config, reads))
+    task.batch(0)
+    task.objective(None, False)
+    next(task.eval_batches(task.dataset.validation, 2))
     return reads
 
 
-@pytest.mark.parametrize('variant', VARIANTS)
-def test_every_field_is_read(variant, read_by_a_run):
-    config = lm.get_config(variant)
-    reads = {name for name in read_by_a_run if not name.startswith('model.')}
-    build_model(Recording(config, reads))
+@pytest.fixture(scope='module')
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('run')
+    for name in ('llama', 'bert'):
+        write_folder(folder / name, name)
+    return folder
+
+
+@pytest.fixture(scope='module')
+def read_by_tasks(folder):
+    """Task to what a small run of it reads besides its model, and opening other kinds of data."""
+    text = task_configs.language_model(folder, 'gru', steps=2, num_devices=1)
+    tsv = task_configs.pair_file(folder)
+    configs: dict[str, list[Any]] = {
+        'language_modelling': [text],
+        'masked_language_modelling': [task_configs.masked(folder, 'mlm_gru')],
+        'sequence_to_sequence': [task_configs.reverse(), task_configs.pairs(tsv, 'luong')],
+        'contrastive': [task_configs.contrastive(tsv, 'contrastive_gru')],
+    }
+    found = {task: set().union(*map(read_by_task, each)) for task, each in configs.items()}
+    # What the loop and the step read of every config; not what each task has to read itself.
+    whole: set[str] = set()
+    loop.train(Recording(text, whole), str(folder / 'run'))
+    shared = {n for n in whole if '.' not in n or n.startswith('optimizer.')}
+    shared -= found['language_modelling']
+    for task, (config, *_) in configs.items():
+        config.data.update(tokenizer='bpe', vocab_size=300)
+        if 'cache_dir' in config.data:
+            store.load_dataset(Recording(config, found[task]).data)
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(corpora.named_sets, 'open_named_set', opening)
+                config.data.path = ''
+                with pytest.raises(Opening):
+                    corpora.open_corpus(Recording(config, found[task]).data)
+        else:
+            config.data.update(path=str(tsv), pairs='')
+            pairs.load_pairs(Recording(config, found[task]).data)
+    drawn = task_configs.reverse()
+    for task in ('sequence_to_sequence', 'contrastive'):
+        pairs.load_pairs(Recording(drawn, found[task]).data)
+    return {task: shared | reads for task, reads in found.items()}
+
+
+@every_variant
+def test_every_field_is_read(file, variant, read_by_tasks, folder):
+    config = file.get_config(variant)
+    reads = {name for name in read_by_tasks[config.task] if not name.startswith('model.')}
+    if file is pretrained:
+        config.init_from = str(folder / ('llama' if variant == 'lm' else 'bert'))
+        resolved = sources.resolve(Recording(config, reads))
+        assert set(config.model) < set(resolved.model)
+    else:
+        build_model(Recording(config, reads))
     assert field_names(config) - reads == set()
+
+
+@pytest.mark.parametrize('file', [lm, seq2seq, encoder, pretrained])
+def test_an_unknown_variant_is_told(file):
+    for variant in ('nonsense', '', 'reverse', 'transformers'):
+        wanted = rf'^configs/\w+\.py has no variant {variant!r}; it has '
+        with pytest.raises(InputError, match=wanted):
+            file.get_config(variant)
+    assert file.get_config().task
+
+
+@pytest.mark.parametrize('variant', SEQ2SEQ)
+def test_every_pair_of_data_and_model_is_a_variant(variant):
+    config = seq2seq.get_config(variant)
+    assert (config.data.pairs or 'tsv') + '_' == variant[: len(config.data.pairs or 'tsv') + 1]
+    attention = config.model.get('cross_attention', 'transformer')
+    assert variant.endswith({'none': 'recurrent'}.get(attention, attention))
+    assert config.data.tokenizer == ('words' if 'scan' in variant else 'chars')
 
 
 def test_a_field_nobody_reads_is_found():

@@ -9,7 +9,7 @@ import pytest
 from nlp_models.training import sentences
 from tests.commands import not_told, start, text_file
 from tests.pretrained_folders import write_folder, write_letters
-from tests.task_configs import pair_file
+from tests.task_configs import letter_file, pair_file
 
 SENTENCES = ['the cat sat.', 'a dog', 'the sun ran after a mat and the dog saw it']
 
@@ -46,9 +46,9 @@ def of_text(folder):
 def trained(folder):
     """Runs: a llama trained on, and a translator."""
     steps = ('--config.steps=6', '--config.eval_every=3', '--config.num_devices=1')
-    reverse = (
-        '--config=configs/seq2seq.py:reverse_luong',
-        '--config.data.max_length=3',
+    letters = (
+        '--config=configs/seq2seq.py:tsv_luong',
+        f'--config.data.path={letter_file(folder)}',
         '--config.batch_size=8',
         '--config.model.hidden_size=8',
     )
@@ -61,7 +61,7 @@ def trained(folder):
             *steps,
             f'--workdir={folder / "more"}',
         ),
-        ('train', *reverse, *steps, f'--workdir={folder / "reverse"}'),
+        ('train', *letters, *steps, f'--workdir={folder / "letters"}'),
     )
     assert 'step 6: validation loss' in told
     assert 'bits per char' in told
@@ -73,33 +73,29 @@ def trained(folder):
 def test_a_pretrained_folder_writes_and_goes_on_writing_where_it_was_trained_on(trained):
     how = ('--prompt=the cat ', '--num_tokens=30', '--temperature=0')
     plain = ('sample', '--config=configs/pretrained.py', f'--config.init_from={trained / "llama"}')
-    (text, said), (again, _), (more, _) = together(
-        (*plain, *how),
-        (*plain, *how[:2], '--temperature=1', '--seed=3'),
-        ('sample', f'--workdir={trained / "more"}', *how),
+    (text, said), (more, _) = together(
+        (*plain, *how), ('sample', f'--workdir={trained / "more"}', *how)
     )
     assert 'State for 38 tokens' in said
-    for each in (text, again, more):
+    for each in (text, more):
         assert each.startswith('the cat ')
         assert each.endswith('\n')
         assert len(each) > len('the cat ') + 5
-    assert text != again
 
 
 def test_a_translator_writes_of_its_source(trained):
-    run = ('sample', f'--workdir={trained / "reverse"}', '--source=abc', '--num_tokens=9')
+    run = ('sample', f'--workdir={trained / "letters"}', '--source=abc', '--num_tokens=9')
     (greedy, said), (best, _), (evaluated, _) = together(
         (*run, '--temperature=0'),
         (*run, '--num_beams=2'),
-        ('evaluate', f'--workdir={trained / "reverse"}'),
+        ('evaluate', f'--workdir={trained / "letters"}'),
     )
     assert 'State for 10 tokens' in said
     for text in (greedy, best):
         assert text.strip().isalpha() or text.strip() == ''
         assert text.endswith('\n')
     results = [json.loads(line) for line in evaluated.splitlines()]
-    names = ['teacher_forced', *(f'length_{n}' for n in range(10, 101, 10)), 'written']
-    assert [result['name'] for result in results] == names * 2
+    assert [result['name'] for result in results] == ['teacher_forced', 'written'] * 2
     by_name = {(result['split'], result['name']): result for result in results}
     for split in ('validation', 'test'):
         forced = by_name[split, 'teacher_forced']
@@ -149,7 +145,7 @@ def bad_inputs(folder):
     embed = (f'--model={folder / "bert"}', f'--input={folder / "sentences.txt"}')
     gap = (embed[0], f'--input={folder / "gap.txt"}', f'--output={folder / "gap.npy"}')
     tsv = ('--config=configs/seq2seq.py:tsv_luong', f'--config.data.path={folder / "torn.tsv"}')
-    run = f'--workdir={folder / "reverse"}'
+    run = f'--workdir={folder / "letters"}'
     return {
         'long prompt': (
             'the prompt has 97 tokens: the model reads at most 96',
@@ -157,18 +153,12 @@ def bad_inputs(folder):
             [*llama, f'--prompt={"a" * 97}'],
         ),
         'empty prompt': ('the prompt is empty', 'sample', [*llama, '--prompt=']),
-        'no tokens': ('num_tokens is -3: it must be', 'sample', [*llama, '--num_tokens=-3']),
         'source for none': ("source is 'abc': it is for seq", 'sample', [*llama, '--source=abc']),
         'no source': ('source is missing', 'sample', [run]),
-        'empty source': ("source is ''", 'sample', [run, '--source=']),
         'an encoder': ('the model is an encoder', 'sample', [*bert]),
         'both': ('either --workdir, or --config', 'evaluate', [*llama, run]),
         'neither': ('either --workdir, or --config', 'sample', []),
-        'from nothing': (
-            'init_from',
-            'train',
-            ['--config=configs/pretrained.py', '--workdir=HERE'],
-        ),
+        'from nothing': ("init_from is ''", 'train', [llama[0], '--workdir=HERE']),
         'pickled': (
             'pytorch_model.bin.*pickle',
             'sample',
@@ -177,16 +167,11 @@ def bad_inputs(folder):
         'torn pairs': ("torn.tsv', line 121 has no tab", 'train', [*tsv, '--workdir=HERE']),
         'ending': (r'must end in \.npy or \.jsonl', 'embed', [*embed, '--output=vectors.txt']),
         'empty line': ('gap.txt, line 2 is empty', 'embed', [*gap]),
-        'no vectors': (
-            'llama is no encoder',
-            'embed',
-            [f'--model={folder / "llama"}', embed[1], f'--output={folder / "none.npy"}'],
-        ),
     }
 
 
 def test_bad_input_is_one_line_and_status_2(trained):
     assert not not_told(trained, bad_inputs(trained))
     left = {path.name for path in trained.iterdir()}
-    assert left.isdisjoint({'gap.npy', 'none.npy'})
+    assert 'gap.npy' not in left
     assert not [name for name in left if name.startswith('run-') or name.endswith('.partial')]

@@ -64,7 +64,7 @@ def test_both_kinds_of_file_hold_the_vectors(tmp_path):
     lines = (tmp_path / 'v.jsonl').read_text(encoding='utf-8').splitlines()
     rows = [json.loads(line) for line in lines]
     assert [row['text'] for row in rows] == texts
-    np.testing.assert_array_equal(np.float32([row['vector'] for row in rows]), vectors)
+    np.testing.assert_array_equal(np.array([row['vector'] for row in rows], np.float32), vectors)
     assert '三' in lines[2]
     assert sorted(path.name for path in tmp_path.iterdir()) == ['v.jsonl', 'v.npy']
 
