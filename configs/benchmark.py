@@ -270,8 +270,9 @@ def _quick() -> Any:
     train_step = config.train_step
     train_step.runs = ConfigDict({'2x32': _run(4, 32, hidden_size=32, num_layers=2, num_heads=2)})
     del train_step.peers['torch_compiled']  # it alone would take half of the time
-    config.generate = ConfigDict({'one': config.generate.one})
-    config.generate.one.update(model='2x32', prompt=4, new=8)
+    one = config.generate.one
+    one.update(model='2x32', prompt=4, new=8)
+    config.generate = ConfigDict({'one': one})
     config.generate_models['2x32'] = ConfigDict(
         dict(vocab_size=65, hidden_size=32, num_layers=2, num_heads=2)
     )

@@ -28,8 +28,8 @@ class Choices(NamedTuple):
       flat_reduction_bytes: gradients smaller than this are added up over devices as one vector.
       chunked_from: queries and keys from which on attention is computed in chunks, where no kernel
         of the device's own can serve.
-      scatter_one_token: whether one token of one text is written to the cache beside another that is
-        dropped, so that it stays a scatter.
+      scatter_one_token: whether one token of one text is written to the cache beside another that
+        is dropped, so that it stays a scatter.
       parallel_in_time: whether a recurrence that is linear in its state is run by an associative
         scan.
     """
@@ -65,8 +65,8 @@ TABLE = {
         # device, at (B, T, H) = (1, 64, 4) 1.0, (1, 256, 4) 1.6, (8, 256, 6) 1.4, (1, 1024, 4) 3.4,
         # (1, 4096, 4) 6 to 10, (1, 8192, 4) 9; one device a core, (12, 64, 4) 0.9, (8, 256, 6) 1.2.
         chunked_from=256,
-        # XLA makes a single write an update of a slice, and copies the whole cache around it. Greedy
-        # decoding of one text, 4×128: 0.74; 12×768: 0.80. With more texts there is no such copy.
+        # XLA makes a single write an update of a slice, and copies the whole cache around it.
+        # Greedy decoding of one text, 4×128: 0.7; 12×768: 0.8. More texts have no such copy.
         scatter_one_token=True,
         # In ms, step by step and by associative scan, at (B, T, N) = (16, 64, 256), (16, 1024, 64)
         # and (1, 16384, 64): minGRU 7 and 13, 37 and 53, 47 and 77; minLSTM 11 and 12, 52 and 78,

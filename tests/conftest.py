@@ -21,6 +21,35 @@ jax.config.update('jax_num_cpu_devices', 4)  # before the first device is used
 OPTIMIZED = ('test_through_time', 'test_operations', 'test_attention_implementations')
 
 
+# What takes long beside others that ask nearly the same: run with `-m slow`.
+SLOW = (
+    'test_attention.py::test_scanned_layers_keep_no_scores_and_less_than_all',
+    'test_attention_choice.py::test_a_model_has_forward_mode_by_its_config[transformer]',
+    'test_benchmark.py::test_families_and_map_of_real_works',
+    'test_benchmark.py::test_a_machine_with_jax_flax_optax_absl_and_ml_collections_alone',
+    'test_benchmark_works.py::test_newton_rows_compare_and_count',
+    'test_commands.py::test_evaluate_gives_the_numbers_of_training_under_their_names[ngram]',
+    'test_commands.py::test_sample_goes_on_with_the_prompt_and_repeats_itself[ngram]',
+    'test_comparison.py::test_a_family_that_diverges_does_not_end_the_comparison',
+    'test_decoding.py::test_past_the_context_sampled_rows_are_as_if_alone',
+    'test_decoding.py::test_sampled_rows_are_as_if_alone[transformer_learned]',
+    'test_decoding.py::test_sampled_rows_are_as_if_alone[transformer_rotary]',
+    'test_decoding.py::test_sampled_rows_are_as_if_alone[ngram]',
+    'test_decoding.py::test_stop_sequences_end_their_rows[transformer_windowed-9]',
+    'test_judging.py::test_greedy_texts_are_right_where_every_guess_with_the_right_past_is[luong-80]',
+    'test_newton.py::test_weights_that_were_trained[full]',
+    'test_operations.py::test_a_models_gradient_is_the_same_with_every_choice_and_with_none'
+    '[transformer-fields1]',
+)
+
+
+@pytest.hookimpl(tryfirst=True)  # before tests are picked by their marks
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if item.nodeid.endswith(SLOW):
+            item.add_marker(pytest.mark.slow)
+
+
 def pytest_addoption(parser):
     parser.addoption('--optimized', action='store_true', help='compile as users do; slower')
 
@@ -32,3 +61,4 @@ def optimizations(request):
     jax.config.update('jax_disable_most_optimizations', not wanted)
     yield
     jax.config.update('jax_disable_most_optimizations', False)
+    jax.clear_caches()  # thousands of programs are more memory maps than a process may have

@@ -37,9 +37,9 @@ def shrink(config: Any, **fields: Any) -> Any:
     """Steps of milliseconds."""
     config.update(steps=40, batch_size=8, eval_every=10, log_every=10, checkpoint_every=20)
     config.optimizer.update(warmup_steps=5, learning_rate=0.01)
-    config.model.update(hidden_size=16)
+    config.model.update(hidden_size=16, num_layers=1, dropout_rate=0.0)
     if config.model.family == 'transformer':
-        config.model.update(num_layers=1, num_heads=2)
+        config.model.num_heads = 2
     elif 'embed_size' in config.model:
         config.model.embed_size = 16
     config.update(fields)

@@ -236,7 +236,7 @@ def rms_norm(params, x):
     return x / np.sqrt((x**2).mean(-1, keepdims=True) + 1e-5) * params['scale']
 
 
-def block_by_hand(config, params, x, memory=None, lengths=None):
+def block_by_hand(config, params, x, memory: Any = None, lengths: Any = None):
     size, heads, width = x.shape[1], config.num_heads, config.head
     sees = np.tril(np.ones((size, size), bool))
     if config.window:

@@ -66,7 +66,7 @@ def one_by_one(kind, texts, pooling, normalize, limit=None, tokenizer=CHARS):
 def test_together_is_one_by_one_in_the_order_given(kind, pooling, normalize, monkeypatch):
     monkeypatch.setattr(embedding, 'BATCH_TOKENS', 60)  # so that there are several batches
     model, params = small(kind)
-    texts = texts_of(3, 17, 1, 3, 45, 17, 60, 3)
+    texts = texts_of(1, 17, 3, 3, 45, 18, 60, 2)
     found = embed_texts(model, params, CHARS, texts, pooling=pooling, normalize=normalize)
     assert found.dtype == np.float32
     assert found.shape == (8, 8)

@@ -207,17 +207,31 @@ def test_hidden_tokens_are_scored_window_by_window(folder):
 
 
 def test_vectors_are_scored_in_batches_and_among_all(folder):
-    run, task = untrained(contrastive(pair_file(folder), 'contrastive_gru'))
+    how = dict(pooling='last', temperature=0.3)
+    run, task = untrained(contrastive(pair_file(folder), 'contrastive_gru', **how))
     results = list(judge(run, task))
     names = ['in_batch', 'retrieval', *(['retrieval_tfidf'] if HAS_SKLEARN else [])]
     assert assert_numbers(results) == names
-    for split, result in zip(('validation', 'test'), results[1 :: len(names)], strict=True):
+    for split, among, result in zip(
+        ('validation', 'test'), results[:: len(names)], results[1 :: len(names)], strict=True
+    ):
         found = getattr(task.dataset, split)
+        args = run.model, run.params, run.tokenizer
         first, second = (
-            embed_texts(run.model, run.params, run.tokenizer, list(texts), max_length=12)
+            embed_texts(*args, list(texts), pooling='last', max_length=12).astype(np.float64)
             for texts in (found.source_texts, found.target_texts)
         )
-        want = retrieval.scores(np.asarray(first, np.float64) @ second.T)
+        nats = right = 0.0
+        for begin in range(0, len(found), 8):  # eight pairs at a time, both ways
+            here = slice(begin, begin + 8)
+            scores = first[here] @ second[here].T / 0.3
+            for way in (scores, scores.T):
+                log_p = np.diagonal(way) - np.log(np.exp(way).sum(axis=1))
+                nats -= log_p.sum() / 2
+                right += (way.argmax(axis=1) == np.arange(len(way))).sum() / 2
+        assert among['loss'] == pytest.approx(nats / len(found), rel=1e-5)
+        assert among['batch_accuracy'] == pytest.approx(right / len(found), rel=1e-5)
+        want = retrieval.scores(first @ second.T)
         assert {key: result[key] for key in want} == pytest.approx(want)
         assert result['candidates'] == len(found)
 

@@ -194,4 +194,3 @@ def test_a_tokenizer_of_another_model(tmp_path):
     sizes: dict[str, Any] = dict(vocab_size=VOCAB, context=CONTEXT)
     with pytest.raises(InputError, match=f'has 256 tokens, the model {VOCAB}'):
         export(tmp_path, group, params, **sizes, tokenizer=learn_tokenizer('bytes', [], 0))
-

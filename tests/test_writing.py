@@ -52,6 +52,15 @@ def text(run: Trained, start: Any, **how: Any) -> str:
 # Where it begins.
 
 
+def test_a_blank_stands_between_the_prompt_and_the_text():
+    words = learn_tokenizer('words', ['one two three'], 0)
+    run = untrained(lm.get_config('gru'), Shape(words.vocab_size, 12), tokenizer=words)
+    start = make_start(run, prompt='one two', source=None)
+    found = text(run, start)
+    assert found.startswith(' ')
+    assert len(found.split()) == 12
+
+
 def test_a_language_model_goes_on_from_its_prompt():
     run = language()
     start = make_start(run, prompt='abc', source=None)

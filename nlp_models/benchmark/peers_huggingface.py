@@ -25,7 +25,7 @@ def make_gpt2(run: Any, vocab_size: int, length: int, seed: int) -> Any:
     )
 
 
-def _make(shape: dict[str, int], seed: int) -> Any:
+def _make(shape: dict[str, Any], seed: int) -> Any:
     import torch  # pyright: ignore[reportMissingImports]
     from transformers import GPT2Config, GPT2LMHeadModel  # pyright: ignore[reportMissingImports]
 

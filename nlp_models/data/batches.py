@@ -21,12 +21,13 @@ def check(tokens: np.ndarray, length: int, split: str = 'split') -> None:
         )
 
 
-def _check_shares(batch_size: int, process_count: int) -> None:
+def check_shares(batch_size: int, process_count: int) -> None:
+    """Raise an InputError where a batch cannot be shared out over the processes."""
     divides = batch_size % process_count == 0
     require(divides, 'batch_size', batch_size, f'must be shared out over {process_count} processes')
 
 
-def _random(seed: int, *words: int) -> np.random.Generator:
+def random_generator(seed: int, *words: int) -> np.random.Generator:
     """A generator that depends on its arguments alone, the same on every platform."""
     return np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, *words])))
 
@@ -96,7 +97,7 @@ def random_windows(
       InputError: where the text is shorter than one window.
     """
     check(tokens, length)
-    _check_shares(batch_size, process_count)
+    check_shares(batch_size, process_count)
     share = batch_size // process_count
     rows = step * batch_size + process_index * share + np.arange(share)
     # One window fewer than would fit, so that every offset leaves room for all of them.
@@ -106,7 +107,7 @@ def random_windows(
     for epoch in np.unique(rows // windows):
         mine = rows // windows == epoch
         key = b'%d/%d' % (seed, epoch)
-        offset = int(_random(seed, int(epoch)).integers(slack))
+        offset = int(random_generator(seed, int(epoch)).integers(slack))
         starts[mine] = offset + length * permute(rows[mine] % windows, windows, key).astype(int)
     return tokens[starts[:, None] + np.arange(length + 1)].astype(np.int32)
 
@@ -145,7 +146,7 @@ def streams(
             f'the text has {len(tokens)} tokens: {batch_size} streams of one window '
             f'each need {batch_size * length + 1}'
         )
-    _check_shares(batch_size, process_count)
+    check_shares(batch_size, process_count)
     share = batch_size // process_count
     rows = process_index * share + np.arange(share)
     windows = size // length

@@ -47,7 +47,7 @@ def contrastive_batch(
     Raises:
       InputError: where there are fewer pairs than rows, or the pairs are drawn.
     """
-    batches._check_shares(batch_size, process_count)
+    batches.check_shares(batch_size, process_count)
     pairs = dataset.train
     if isinstance(pairs, DrawnPairs):
         raise InputError(
@@ -85,7 +85,7 @@ def contrastive_evaluation_batches(
       Batches of one shape, each with one more entry: `weights` float32 `[B]`, 0 for what a batch is
       filled up with and 1 for the others.
     """
-    batches._check_shares(batch_size, process_count)
+    batches.check_shares(batch_size, process_count)
     length = _length(pairs, source_length)
     for rows, real in evaluation_rows(len(pairs), batch_size, process_index, process_count):
         yield {**_batch(pairs, rows, length), 'weights': real.astype(np.float32)}

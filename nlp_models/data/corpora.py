@@ -45,7 +45,7 @@ def open_corpus(data: Any) -> Corpus:
     Raises:
       InputError: if the text cannot be had; the message names the field.
     """
-    splits = _check_splits(data.splits)
+    splits = check_splits(data.splits)
     if data.path:
         path = Path(data.path).expanduser()
         text = text_files.open_text(path, splits)
@@ -80,7 +80,7 @@ def cache_folder(data: Any) -> Path:
     return Path(chosen).expanduser()
 
 
-def _check_splits(splits: Any) -> tuple[float, float, float]:
+def check_splits(splits: Any) -> tuple[float, float, float]:
     """Three shares of a whole, the first of them positive."""
     try:
         shares = tuple(splits)

@@ -51,7 +51,7 @@ def mask_tokens(
     require(0 < rate <= 1, 'mask_rate', rate, 'must be above 0 and at most 1')
     rows, length = tokens.shape
     targets = tokens.astype(np.int32)
-    generator = batches._random(seed, step, 3)
+    generator = batches.random_generator(seed, step, 3)
     # Drawn for the whole batch, so that a row's are the same however many processes share it.
     mine = slice(process_index * rows, (process_index + 1) * rows)
     order, action, other = generator.random((3, rows * process_count, length))[:, mine]

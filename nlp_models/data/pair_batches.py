@@ -68,7 +68,7 @@ def pair_batch(
     Raises:
       InputError: where no pair is short enough, or strings are drawn that may be too long.
     """
-    batches._check_shares(batch_size, process_count)
+    batches.check_shares(batch_size, process_count)
     share = batch_size // process_count
     begin = process_index * share
     pairs = dataset.train
@@ -126,7 +126,7 @@ def pair_evaluation_batches(
       long for S or T, and for what a batch is filled up with. Such a pair is cut off at its end and
       counts as wrong, whatever is predicted for it.
     """
-    batches._check_shares(batch_size, process_count)
+    batches.check_shares(batch_size, process_count)
     source_length = source_length or longest(pairs)[0]
     target_length = target_length or longest(pairs)[1]
     for rows, real in evaluation_rows(len(pairs), batch_size, process_index, process_count):

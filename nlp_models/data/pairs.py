@@ -150,7 +150,7 @@ def load_pairs(data: Any, tokenizer: Tokenizer | None = None) -> PairDataset:
         raise InputError(f'pairs={data.pairs!r} and path={data.path!r}: give one of them')
     if data.path:
         path = Path(data.path).expanduser()
-        shares = corpora._check_splits(data.splits)
+        shares = corpora.check_splits(data.splits)
         pairs = read_tsv(path)
         named = path.name, f'{path.stat().st_size} bytes'
         return _finite(named, split_pairs(pairs, shares), data, tokenizer)

@@ -39,7 +39,7 @@ def training_strings(
     Returns:
       int64 `[B, max_length]`, a function of the arguments alone.
     """
-    generator = batches._random(seed, step, 1)
+    generator = batches.random_generator(seed, step, 1)
     lengths = generator.integers(min_length, max_length + 1, batch_size)
     strings = _draw(generator, lengths, max_length)
     while (held := np.flatnonzero(part_of(strings) < len(HELD_OUT))).size:
@@ -130,7 +130,7 @@ def _draw(generator: np.random.Generator, lengths: np.ndarray, max_length: int) 
 def _held_out(split: str, number: int, length: int) -> np.ndarray:
     """Different held-out strings of a length, as many as wanted or as there are."""
     part = HELD_OUT[split]
-    generator = batches._random(part, length, 2)
+    generator = batches.random_generator(part, length, 2)
     if length <= _LISTED:
         places = [np.arange(1, len(ALPHABET) + 1)] * length
         listed = np.stack(np.meshgrid(*places, indexing='ij'), axis=-1).reshape(-1, length)

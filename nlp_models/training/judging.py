@@ -11,7 +11,7 @@ from nlp_models.data import pairs
 from nlp_models.data.masking import unigram_loss
 from nlp_models.data.pairs import DrawnPairs, Pairs
 from nlp_models.embedding import embed_texts
-from nlp_models.errors import InputError
+from nlp_models.errors import InputError, require
 from nlp_models.generation.beam_search import beam_search
 from nlp_models.generation.decoding import generate
 from nlp_models.generation.sampling import Sampling
@@ -50,7 +50,11 @@ def judge(run: Trained, task: Task, *, num_beams: int = 1) -> Iterator[Result]:
 
     Yields:
       One result after the other: `split`, `name`, and numbers.
+
+    Raises:
+      InputError: for a number of beams below 1.
     """
+    require(num_beams >= 1, 'num_beams', num_beams, 'must be at least 1')
     scores = {
         'language_modelling': _language_modelling,
         'masked_language_modelling': _masked,

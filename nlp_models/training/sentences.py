@@ -1,6 +1,7 @@
 """Lines of a file to vectors in a file: what `experiments.embed` does."""
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -47,13 +48,17 @@ def writer(path: str) -> Callable[[list[str], np.ndarray], None]:
       `(texts, vectors) -> None`.
 
     Raises:
-      InputError: for another ending, or a folder that is not there.
+      InputError: for another ending, or a place that cannot be written.
     """
     target = Path(path)
     if target.suffix not in ('.npy', '.jsonl'):
         raise InputError(f'output is {path!r}: it must end in .npy or .jsonl')
     if not target.parent.is_dir():
         raise InputError(f'output {path} cannot be written: there is no folder {target.parent}')
+    if target.is_dir() or not os.access(target.parent, os.W_OK):
+        raise InputError(
+            f'output {path} cannot be written: it is a folder, or its folder is locked'
+        )
 
     def write(texts: list[str], vectors: np.ndarray) -> None:
         partial = target.with_name(target.name + '.partial')

@@ -7,14 +7,14 @@ import jax
 import jax.numpy as jnp
 
 from nlp_models import models
-from nlp_models.data.tokenizers import Tokenizer, tokenizer_from_json
+from nlp_models.data.tokenizers import Tokenizer
 from nlp_models.errors import InputError, require
 from nlp_models.pretrained import load as pretrained_load
 from nlp_models.pretrained.sentences import Sentences
 from nlp_models.pretrained.tokens import require_tokenizer
 from nlp_models.training import checkpoints
 from nlp_models.training.tasks.task import Shape
-from nlp_models.training.workdir import read_config, read_shape
+from nlp_models.training.workdir import read_config, read_shape, read_tokenizer
 from nlp_models.types import Params
 
 
@@ -66,10 +66,11 @@ def load_source(name: str, model: Any = None) -> Source:
         checkpoint = checkpoints.load_best(folder / 'checkpoints')
         if checkpoint is None:
             raise InputError(f'{name} holds no checkpoint yet')
-        tokenizer = tokenizer_from_json((folder / 'tokenizer.json').read_text())
+        tokenizer = read_tokenizer(folder)
         params = jax.tree.map(jnp.asarray, checkpoint.tree['params'])
-        group = _how_to_run(config.model, model)
-        return Source(group, params, tokenizer, read_shape(folder), _sentences(config))
+        shape = read_shape(folder)
+        group = _how_to_run(config.model, shape, model)
+        return Source(group, params, tokenizer, shape, _sentences(config))
     imported = pretrained_load.load(name, model)
     architecture = imported.architecture
     shape = Shape(architecture.vocab_size, architecture.context)
@@ -98,15 +99,19 @@ def resolve(config: Any) -> Any:
     resolved = config.copy_and_resolve_references()
     with resolved.unlocked():
         if is_run(config.init_from):
-            resolved.model = _how_to_run(read_config(Path(config.init_from)).model, config.model)
+            folder = Path(config.init_from)
+            group = read_config(folder).model
+            resolved.model = _how_to_run(group, read_shape(folder), config.model)
         else:
             resolved.model = pretrained_load.resolve(config.model, config.init_from)
     return resolved
 
 
-def _how_to_run(model: Any, given: Any) -> Any:
+def _how_to_run(model: Any, shape: Shape, given: Any) -> Any:
     """A run's `model` group, with what does not change its parameters taken from another."""
     group = model.copy_and_resolve_references()
+    if group.get('positions') == 'learned' and not group.max_positions:
+        group.max_positions = shape.max_length  # there are no more, whatever is read now
     for field in ('dropout_rate', 'dtype', 'attention', 'backward', 'remat'):
         if given is not None and field in given and field in group:
             group[field] = given[field]

@@ -7,11 +7,11 @@ import jax
 import jax.numpy as jnp
 
 from nlp_models import models
-from nlp_models.data.tokenizers import Tokenizer, tokenizer_from_json
+from nlp_models.data.tokenizers import Tokenizer
 from nlp_models.errors import InputError
 from nlp_models.training import checkpoints, sources
 from nlp_models.training.tasks.task import Shape
-from nlp_models.training.workdir import read_config, read_shape
+from nlp_models.training.workdir import read_config, read_shape, read_tokenizer
 from nlp_models.types import Params
 
 
@@ -55,7 +55,7 @@ def load_run(workdir: str, *, best: bool = True) -> Trained:
     checkpoint = load(folder / 'checkpoints')
     if checkpoint is None:
         raise InputError(f'workdir {workdir} holds no checkpoint yet')
-    tokenizer = tokenizer_from_json((folder / 'tokenizer.json').read_text())
+    tokenizer = read_tokenizer(folder)
     shape = read_shape(folder)
     model = models.build(config.model, **shape._asdict())
     params = jax.tree.map(jnp.asarray, checkpoint.tree['params'])

@@ -17,6 +17,7 @@ from typing import Any
 import jax
 import ml_collections
 
+from nlp_models.data.tokenizers import Tokenizer, tokenizer_from_json
 from nlp_models.errors import InputError
 from nlp_models.training.tasks.task import Shape
 
@@ -180,6 +181,19 @@ def read_shape(folder: Path) -> Shape:
         return Shape(**json.loads(path.read_text())['shape'])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f'{path} does not say what the model was built for: {error!r}') from error
+
+
+def read_tokenizer(folder: Path) -> Tokenizer:
+    """The tokenizer of a run.
+
+    Raises:
+      InputError: where the folder has none that can be read.
+    """
+    path = folder / 'tokenizer.json'
+    try:
+        return tokenizer_from_json(path.read_text())
+    except (OSError, ValueError) as error:
+        raise InputError(f'{path} cannot be read: {error}') from error
 
 
 class MetricsFile:
