@@ -265,7 +265,7 @@ def block_by_hand(config, params, x, memory: Any = None, lengths: Any = None):
         p = params['cross_attention']
         (q,) = split(linear(p['q'], x), heads)
         k, v = split(linear(p['kv'], memory), config.kv_heads, config.kv_heads)
-        real = np.arange(memory.shape[1]) < lengths[:, None, None, None]
+        real = np.arange(memory.shape[1]) < np.asarray(lengths)[:, None, None, None]
         real = np.broadcast_to(real, (B, heads, size, memory.shape[1]))
         return linear(p['out'], attention_loop(q, k, v, real).reshape(*x.shape[:2], -1))
 
