@@ -20,10 +20,10 @@ _BEAMS = flags.DEFINE_integer('num_beams', 1, 'Where texts are written; 1: greed
 
 def main() -> None:
     """Evaluate."""
-    from nlp_models.training import judging, trained
+    from nlp_models.training import judging, sources
     from nlp_models.training.workdir import check_same_text
 
-    run = trained.load(_WORKDIR.value, _CONFIG.value, best=_BEST.value)
+    run = sources.load(_WORKDIR.value, _CONFIG.value, best=_BEST.value)
     task = judging.load_task(run)
     if _WORKDIR.value is not None:
         check_same_text(Path(_WORKDIR.value), task.dataset)

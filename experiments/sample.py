@@ -33,9 +33,9 @@ def main() -> None:
     import jax
 
     from nlp_models.generation.sampling import Sampling
-    from nlp_models.training import trained, writing
+    from nlp_models.training import sources, writing
 
-    run = trained.load(_WORKDIR.value, _CONFIG.value)
+    run = sources.load(_WORKDIR.value, _CONFIG.value)
     sampling = Sampling(
         temperature=_TEMPERATURE.value,
         top_k=_TOP_K.value,

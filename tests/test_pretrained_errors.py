@@ -348,3 +348,12 @@ def test_a_name_without_a_network(monkeypatch):
     said = message(files.find_folder, 'some/model')
     assert "'some/model'" in said
     assert said.endswith('ConnectionError: no way to some/model')
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path):
+    path = tmp_path / 'tokenizer.json'
+    with pytest.raises(InputError, match=r'tokenizer\.json.* cannot be read: No such file'):
+        files.read_text(path)
+    path.write_bytes(b'\xff{}')
+    with pytest.raises(InputError, match=r'tokenizer\.json.* cannot be read: it is not UTF-8'):
+        files.read_text(path)

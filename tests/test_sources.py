@@ -237,7 +237,7 @@ def test_a_pretrained_folder_is_trained_on(request, folder, tmp_path, variant, n
 
 def test_a_folder_as_it_comes_is_judged(llama, folder):
     config = fine_tuned('lm', llama, folder)
-    run = trained.load(None, config)
+    run = sources.load(None, config)
     assert run.step == 0
     task = judging.load_task(run)
     results = list(judging.judge(run, task))
@@ -256,11 +256,11 @@ def test_what_is_to_be_loaded_is_one_of_two(folder, language_run):
     config = language_model(folder)
     for workdir, given in ((None, None), (str(language_run), config)):
         with pytest.raises(InputError, match=r'^give either --workdir, or --config'):
-            trained.load(workdir, given)
+            sources.load(workdir, given)
     with pytest.raises(InputError, match=r'^init_from is empty'):
-        trained.load(None, config)
+        sources.load(None, config)
     with pytest.raises(InputError, match=r'holds no run'):
-        trained.load(str(folder))
+        sources.load(str(folder))
 
 
 def test_what_cannot_be_started_from_is_told(folder, llama, bert, language_run, tmp_path):

@@ -8,7 +8,7 @@ import pytest
 from configs import encoder, lm, seq2seq
 from nlp_models import models, trees
 from nlp_models.data.pairs import begin_id, end_id
-from nlp_models.data.pretrained_tokenizer import read_pretrained_tokenizer
+from nlp_models.data.pretrained_tokenizer import pretrained_tokenizer
 from nlp_models.data.tokenizers import learn_tokenizer
 from nlp_models.errors import InputError
 from nlp_models.generation.beam_search import beam_search
@@ -176,7 +176,7 @@ def test_beams_write_the_best_text():
 
 
 def test_an_end_of_text_ends_it(tmp_path):
-    tokenizer = read_pretrained_tokenizer(write_letters(tmp_path) / 'tokenizer.json')
+    tokenizer = pretrained_tokenizer((write_letters(tmp_path) / 'tokenizer.json').read_text())
     end = tokenizer.special['eos']
     config = lm.get_config('gru')
     run = untrained(config, Shape(tokenizer.vocab_size, 12), tokenizer=tokenizer)

@@ -93,31 +93,23 @@ def embed_rows(bench: Bench) -> None:
     group = bench.config.embed
 
     def measure() -> Row:
-        from nlp_models import models
         from nlp_models.benchmark.peers_sentences import encode
         from nlp_models.embedding import embed_texts
-        from nlp_models.pretrained.load import load
+        from nlp_models.training.sources import load_source
 
         folder = find_model(group.model)
         texts = english_sentences(group.sentences)
-        imported = load(folder)
-        said, tokenizer = imported.sentences, imported.tokenizer
-        if said is None or tokenizer is None:
+        source = load_source(str(folder))
+        said = source.sentences
+        if said is None:
             raise InputError(f'embed.model is {str(folder)!r}: no sentence-transformers model')
-        model = models.build(
-            imported.model,
-            vocab_size=imported.architecture.vocab_size,
-            max_length=imported.architecture.context,
-        )
         ours = partial(
             embed_texts,
-            model,
-            imported.params,
-            tokenizer,
+            source.build(),
+            source.params,
+            source.tokenizer,
             texts,
-            pooling=said.pooling,
-            normalize=said.normalize,
-            max_length=said.max_length,
+            **said._asdict(),
         )
         peer = encode(folder, texts)
         worst = float(1 - np.min(np.sum(ours() * peer(), axis=1)))

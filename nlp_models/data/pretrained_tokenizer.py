@@ -7,7 +7,6 @@ length and filled up to none, and says what a task needs to know of its special 
 import json
 import re
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -34,30 +33,6 @@ SPECIAL = {
     'unk': ('[UNK]', '<unk>'),
 }
 """The names of special tokens, and how each is spelled where nobody says."""
-
-
-def read_pretrained_tokenizer(path: Path, special: Mapping[str, Any] | None = None) -> Tokenizer:
-    """Reads a `tokenizer.json`.
-
-    Args:
-      path: of the file.
-      special: as `pretrained_tokenizer`.
-
-    Returns:
-      The tokenizer.
-
-    Raises:
-      InputError: if the file is missing or is no tokenizer.
-    """
-    try:
-        text = path.read_text(encoding='utf-8')
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else 'it is not UTF-8'
-        raise InputError(
-            f'the tokenizer {str(path)!r} cannot be read ({reason}): a pretrained model needs its '
-            'tokenizer.json'
-        ) from error
-    return pretrained_tokenizer(text, special, source=str(path))
 
 
 def pretrained_tokenizer(

@@ -28,11 +28,6 @@ class Prompts(NamedTuple):
     tokens: np.ndarray
     lengths: np.ndarray
 
-    @property
-    def last(self) -> np.ndarray:
-        """The last token of each row `[B]`."""
-        return np.take_along_axis(self.tokens, self.lengths[:, None] - 1, axis=1)[:, 0]
-
     def room(self, num_tokens: int, context: int | None) -> int:
         """What a state must be able to hold to go on by some tokens, as far as the context goes."""
         room = self.tokens.shape[1] - 1 + num_tokens

@@ -9,6 +9,7 @@ from absl import logging
 
 from nlp_models.data import pairs
 from nlp_models.data.masking import unigram_loss
+from nlp_models.data.pair_batches import pad
 from nlp_models.data.pairs import DrawnPairs, Pairs
 from nlp_models.embedding import embed_texts
 from nlp_models.errors import InputError, require
@@ -29,12 +30,11 @@ ROWS = 64  # texts written at once
 Result = dict[str, Any]
 
 
-def load_task(run: Trained, dataset: Any = None) -> Task:
+def load_task(run: Trained) -> Task:
     """The task of a run, with its data, on the run's own model and tokens."""
     config = run.config
     return build_task(
         config,
-        dataset=dataset,
         tokenizer=run.tokenizer if config.init_from else None,
         vocab_size=run.shape.vocab_size if config.init_from else 0,
     )
@@ -118,20 +118,18 @@ def _seq2seq(run: Trained, task: Task, split: str, num_beams: int) -> Iterator[t
             some = pairs.held_out_pairs(
                 train, split, number=STRINGS, min_length=length, max_length=length
             )
-            texts = write_targets(run, some, num_beams=num_beams)
-            exact = np.mean([a == b for a, b in zip(texts, some.target_texts, strict=True)])
-            yield f'length_{length}', {'exact_match': float(exact), 'pairs': len(some)}
+            yield f'length_{length}', _exact(write_targets(run, some, num_beams=num_beams), some)
     texts = write_targets(run, found, num_beams=num_beams)
-    exact = np.mean([a == b for a, b in zip(texts, found.target_texts, strict=True)])
-    yield (
-        'written',
-        {
-            'exact_match': float(exact),
-            'pairs': len(found),
-            # Of strings of letters, which have no words, they would say nothing.
-            **({} if isinstance(train, DrawnPairs) else _overlap(texts, list(found.target_texts))),
-        },
-    )
+    written = _exact(texts, found)
+    if not isinstance(train, DrawnPairs):  # of strings, which have no words, it would say nothing
+        written.update(_overlap(texts, list(found.target_texts)))
+    yield 'written', written
+
+
+def _exact(texts: list[str], some: Pairs) -> Result:
+    """How many texts are just what they should be."""
+    right = [a == b for a, b in zip(texts, some.target_texts, strict=True)]
+    return {'exact_match': float(np.mean(right)), 'pairs': len(some)}
 
 
 def _overlap(texts: list[str], references: list[str]) -> dict[str, float]:
@@ -170,14 +168,8 @@ def write_targets(run: Trained, some: Pairs, *, num_beams: int = 1) -> list[str]
     for first in range(0, len(order), ROWS):
         rows = order[first : first + ROWS]
         filled = np.resize(rows, ROWS)  # every batch of one shape
-        source = np.zeros((ROWS, width), np.int32)
-        for i, row in enumerate(filled):
-            ids = some.source.ids[some.source.offsets[row] : some.source.offsets[row + 1]][:width]
-            source[i, : len(ids)] = ids
-        condition = {
-            'source': source,
-            'source_lengths': np.minimum(lengths[filled], width).astype(np.int32),
-        }
+        source, source_lengths = pad(some.source, filled, width)
+        condition = {'source': source, 'source_lengths': source_lengths}
         how: Any = dict(num_tokens=most, condition=condition)
         if num_beams > 1:
             beams = beam_search(

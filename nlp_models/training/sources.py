@@ -3,18 +3,15 @@
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jax
-import jax.numpy as jnp
-
 from nlp_models import models
 from nlp_models.data.tokenizers import Tokenizer
 from nlp_models.errors import InputError, require
 from nlp_models.pretrained import load as pretrained_load
 from nlp_models.pretrained.sentences import Sentences
 from nlp_models.pretrained.tokens import require_tokenizer
-from nlp_models.training import checkpoints
 from nlp_models.training.tasks.task import Shape
-from nlp_models.training.workdir import read_config, read_shape, read_tokenizer
+from nlp_models.training.trained import Trained, load_run
+from nlp_models.training.workdir import read_config, read_shape
 from nlp_models.types import Params
 
 
@@ -61,16 +58,9 @@ def load_source(name: str, model: Any = None) -> Source:
       RunError: where none of a run's checkpoints is intact.
     """
     if is_run(name):
-        folder = Path(name)
-        config = read_config(folder)
-        checkpoint = checkpoints.load_best(folder / 'checkpoints')
-        if checkpoint is None:
-            raise InputError(f'{name} holds no checkpoint yet')
-        tokenizer = read_tokenizer(folder)
-        params = jax.tree.map(jnp.asarray, checkpoint.tree['params'])
-        shape = read_shape(folder)
-        group = _how_to_run(config.model, shape, model)
-        return Source(group, params, tokenizer, shape, _sentences(config))
+        run = load_run(name)
+        group = _how_to_run(run.config.model, run.shape, model)
+        return Source(group, run.params, run.tokenizer, run.shape, _sentences(run.config))
     imported = pretrained_load.load(name, model)
     architecture = imported.architecture
     shape = Shape(architecture.vocab_size, architecture.context)
@@ -105,6 +95,32 @@ def resolve(config: Any) -> Any:
         else:
             resolved.model = pretrained_load.resolve(config.model, config.init_from)
     return resolved
+
+
+def load(workdir: str | None, config: Any = None, *, best: bool = True) -> Trained:
+    """Read a run's model, or what a config's `init_from` names.
+
+    Args:
+      workdir: the run's folder; None where a config is given.
+      config: with `init_from`.
+      best: see `load_run`.
+
+    Returns:
+      The model and what belongs to it; from a config its step is 0.
+
+    Raises:
+      InputError: where none or both are given, and as `load_run` and `load_source`.
+    """
+    if (workdir is None) == (config is None):
+        raise InputError('give either --workdir, or --config with --config.init_from')
+    if config is None:
+        return load_run(str(workdir), best=best)
+    if not config.init_from:
+        raise InputError('init_from is empty: it must name what to read the parameters from')
+    source = load_source(config.init_from, config.model)
+    return Trained(
+        resolve(config), source.tokenizer, source.build(), source.shape, source.params, 0
+    )
 
 
 def _how_to_run(model: Any, shape: Shape, given: Any) -> Any:

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from nlp_models import models
 from nlp_models.data.tokenizers import Tokenizer
 from nlp_models.errors import InputError
-from nlp_models.training import checkpoints, sources
+from nlp_models.training import checkpoints
 from nlp_models.training.tasks.task import Shape
 from nlp_models.training.workdir import read_config, read_shape, read_tokenizer
 from nlp_models.types import Params
@@ -60,29 +60,3 @@ def load_run(workdir: str, *, best: bool = True) -> Trained:
     model = models.build(config.model, **shape._asdict())
     params = jax.tree.map(jnp.asarray, checkpoint.tree['params'])
     return Trained(config, tokenizer, model, shape, params, checkpoint.step)
-
-
-def load(workdir: str | None, config: Any = None, *, best: bool = True) -> Trained:
-    """Read a run's model, or what a config's `init_from` names.
-
-    Args:
-      workdir: the run's folder; None where a config is given.
-      config: with `init_from`.
-      best: see `load_run`.
-
-    Returns:
-      The model and what belongs to it; from a config its step is 0.
-
-    Raises:
-      InputError: where none or both are given, and as `load_run` and `sources.load_source`.
-    """
-    if (workdir is None) == (config is None):
-        raise InputError('give either --workdir, or --config with --config.init_from')
-    if config is None:
-        return load_run(str(workdir), best=best)
-    if not config.init_from:
-        raise InputError('init_from is empty: it must name what to read the parameters from')
-    source = sources.load_source(config.init_from, config.model)
-    return Trained(
-        sources.resolve(config), source.tokenizer, source.build(), source.shape, source.params, 0
-    )
