@@ -41,7 +41,7 @@ def base() -> Any:
                 path='',  # a text file, or a folder of them
                 splits=(0.9, 0.05, 0.05),  # train, validation, test shares of a path's text
                 text_feature='text',  # which feature of the TFDS set is the text
-                tokenizer='bytes',  # bytes, chars or bpe
+                tokenizer='bytes',  # bytes, chars, words or bpe
                 vocab_size=2048,  # of bpe
                 cache_dir='',  # tokens; '': $NLP_MODELS_CACHE, or ~/.cache/nlp_models
                 tfds_dir='',  # '': TFDS's own folder, and for pydoc one in the cache

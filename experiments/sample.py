@@ -7,7 +7,7 @@ python -m experiments.sample --config=configs/pretrained.py --config.init_from=F
 
 import sys
 
-from absl import flags, logging
+from absl import flags
 from ml_collections import config_flags
 
 from experiments import command
@@ -32,6 +32,7 @@ def main() -> None:
     """Sample."""
     import jax
 
+    from nlp_models.errors import InputError
     from nlp_models.generation.sampling import Sampling
     from nlp_models.training import sources, writing
 
@@ -45,15 +46,19 @@ def main() -> None:
     )
     start = writing.make_start(run, prompt=_PROMPT.value, source=_SOURCE.value)
     state = writing.describe_state(run, start, _TOKENS.value)
-    logging.info('%s', state)
     if _BEAMS.value != 1:
+        for flag in (_TEMPERATURE, _TOP_K, _TOP_P, _MIN_P, _PENALTY, _SEED):
+            if flag.present:
+                raise InputError(f'--{flag.name} is for drawing: a beam search draws nothing')
         text = writing.write_by_beams(
             run,
             start,
             num_tokens=_TOKENS.value,
             num_beams=_BEAMS.value,
             length_penalty=_LENGTH_PENALTY.value,
+            stop=_STOP.value,
         )
+        print(state, file=sys.stderr)
         print(start.shown + text)
         return
     pieces = writing.write(
@@ -64,6 +69,7 @@ def main() -> None:
         sampling=sampling,
         stop=_STOP.value,
     )
+    print(state, file=sys.stderr)
     sys.stdout.write(start.shown)
     for piece in pieces:
         sys.stdout.write(piece)

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nlp_models.data.tokenizers import Tokenizer
+from nlp_models.data.pieces import Tokenizer, frame_size
 from nlp_models.errors import InputError, require
 from nlp_models.heads import POOLINGS, pool
 from nlp_models.types import Params, TextEncoder
@@ -94,7 +94,7 @@ def padded_length(length: int, limit: int | None) -> int:
 def _frame(tokenizer: Tokenizer, ids: np.ndarray, limit: int | None, index: int) -> np.ndarray:
     """A text's tokens within the special ones, cut to the limit."""
     if limit is not None:
-        room = limit - len(tokenizer.frame(ids[:0]))
+        room = limit - frame_size(tokenizer)
         require(room >= 1, 'max_length', limit, 'must leave room for a token')
         ids = ids[:room]
     framed = tokenizer.frame(ids)

@@ -156,6 +156,7 @@ def text_encoder(
     context: int | None,
     masked_head: str | None,
     norm_epsilon: float = 1e-5,
+    backward: str = 'custom',
 ) -> TextEncoder:
     """Tokens to vectors that have read both ways, and where asked for a masked-token head.
 
@@ -171,6 +172,7 @@ def text_encoder(
       context: the longest row, or None.
       masked_head: σ of the masked-token head, a key of `ACTIVATIONS`; None for no head.
       norm_epsilon: of its LayerNorm.
+      backward: how the head is differentiated, 'custom' or 'autodiff' (`operations.layer_norm`).
 
     Returns:
       The model, with parameters `embed`, `body` and, with a masked-token head, `head`.
@@ -211,9 +213,10 @@ def text_encoder(
     def masked_logits(params: Params, y: Float[Array, 'B S D']) -> Float[Array, 'B S V']:
         head = params['head']
         y = y @ head['transform']['kernel'].astype(ends.dtype) + head['transform']['bias']
-        y = ACTIVATIONS[str(masked_head)](y.astype(ends.dtype), backward='custom')
+        y = ACTIVATIONS[str(masked_head)](y.astype(ends.dtype), backward=backward)
         scale, bias = head['norm']['scale'], head['norm']['bias']
-        return logits(ends, params, operations.layer_norm(y, scale, bias, epsilon=norm_epsilon))
+        y = operations.layer_norm(y, scale, bias, epsilon=norm_epsilon, backward=backward)
+        return logits(ends, params, y)
 
     return TextEncoder(init, encode, None if masked_head is None else masked_logits, context)
 
@@ -225,7 +228,16 @@ def init_embed(ends: Ends, key: Key) -> dict[str, jax.Array]:
 
 
 def embed(ends: Ends, params: Params, tokens: Int[Array, 'B T']) -> Float[Array, 'B T D']:
-    """The tokens' rows of the embedding."""
+    """The tokens' rows of the embedding.
+
+    Args:
+      ends: embedding and head.
+      params: `embedding` `[V, D]`.
+      tokens: `[B, T]`, in [0, V).
+
+    Returns:
+      `[B, T, D]` of the compute dtype.
+    """
     return params['embedding'][tokens].astype(ends.dtype)
 
 
@@ -241,7 +253,16 @@ def _init_head(ends: Ends, key: Key) -> dict[str, dict[str, jax.Array]]:
 
 
 def logits(ends: Ends, params: Params, y: Float[Array, 'B T D']) -> Float[Array, 'B T V']:
-    """o_t = y_t V + b_o, in float32."""
+    """o_t = y_t V + b_o.
+
+    Args:
+      ends: embedding and head.
+      params: of the model, with `embed` or `head`.
+      y: `[B, T, D]`.
+
+    Returns:
+      `[B, T, V]` float32, whatever the compute dtype.
+    """
     tied = ends.tie_embeddings
     kernel = params['embed']['embedding'].T if tied else params['head']['kernel']
     o = jnp.matmul(y, kernel.astype(ends.dtype), preferred_element_type=jnp.float32)

@@ -175,6 +175,7 @@ def _transformer(model: Any, vocab_size: int, max_length: int, source_length: in
                 context=context,
                 masked_head=model.activation if model.masked_head else None,
                 norm_epsilon=config.norm_epsilon,
+                backward=model.backward,
             )
     source_context = model.max_positions or source_length
     return heads.seq2seq(
@@ -216,6 +217,7 @@ def _recurrent(model: Any, vocab_size: int, max_length: int, source_length: int)
             num_segments=0,
             context=None,
             masked_head='gelu' if model.masked_head else None,
+            backward=model.backward,
         )
     decoder = make_conditioned_stack(
         cell,

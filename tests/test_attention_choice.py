@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from jax import export
 
+from configs import encoder
 from configs.lm import get_config
 from nlp_models import platforms
 from nlp_models.attention import attend as attending
@@ -193,6 +194,23 @@ def test_a_model_has_forward_mode_by_its_config(family):
     field = 'attention' if family == 'transformer' else 'evaluation'
     with pytest.raises(InputError, match=r'model.backward is .autodiff.: it must be custom where'):
         along(**{field: 'chunked' if family == 'transformer' else 'newton'})
+
+
+@pytest.mark.parametrize('variant', ['mlm', 'mlm_gru'])
+def test_an_encoder_and_its_head_have_forward_mode_by_their_config(variant):
+    config = cast(Any, encoder.get_config(variant)).model
+    config.update(hidden_size=8, num_layers=1, backward='autodiff')
+    config.update(num_heads=2) if variant == 'mlm' else config.update(embed_size=8)
+    model = build(config, vocab_size=5, max_length=20)
+
+    def loss(params):
+        y = model.encode(params, jnp.arange(20)[None] % 5)
+        return jnp.mean(model.logits(params, y) ** 2)
+
+    params = model.init(jax.random.key(0))
+    forward = jax.jvp(loss, (params,), (params,))[1]
+    reverse = sum(jax.tree.leaves(jax.tree.map(jnp.vdot, jax.grad(loss)(params), params)))
+    assert float(forward) == pytest.approx(float(reverse), rel=1e-4)
 
 
 def test_forward_mode_and_second_derivatives_need_the_plain_one():

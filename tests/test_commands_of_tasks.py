@@ -87,13 +87,14 @@ def test_a_translator_writes_of_its_source(trained):
     run = ('sample', f'--workdir={trained / "letters"}', '--source=abc', '--num_tokens=9')
     (greedy, said), (best, _), (evaluated, _) = together(
         (*run, '--temperature=0'),
-        (*run, '--num_beams=2'),
+        (*run, '--num_beams=2', '--stop=a', '--stop=b', '--stop=c', '--stop=d'),
         ('evaluate', f'--workdir={trained / "letters"}'),
     )
     assert 'State for 10 tokens' in said
     for text in (greedy, best):
         assert text.strip().isalpha() or text.strip() == ''
         assert text.endswith('\n')
+    assert not set('abcd') & set(best)
     results = [json.loads(line) for line in evaluated.splitlines()]
     assert [result['name'] for result in results] == ['teacher_forced', 'written'] * 2
     by_name = {(result['split'], result['name']): result for result in results}
@@ -165,6 +166,16 @@ def bad_inputs(folder):
             [llama[0], f'--config.init_from={folder / "pickled"}'],
         ),
         'torn pairs': ("torn.tsv', line 121 has no tab", 'train', [*tsv, '--workdir=HERE']),
+        'drawing by beams': (
+            '--top_p is for drawing',
+            'sample',
+            [run, '--source=abc', '--num_beams=2', '--top_p=0.9'],
+        ),
+        'export onto a file': (
+            "sentences.txt' cannot be written",
+            'export',
+            [f'--workdir={folder / "more"}', f'--output={folder / "sentences.txt"}'],
+        ),
         'ending': (r'must end in \.npy or \.jsonl', 'embed', [*embed, '--output=vectors.txt']),
         'empty line': ('gap.txt, line 2 is empty', 'embed', [*gap]),
     }

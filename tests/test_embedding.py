@@ -210,6 +210,18 @@ def test_of_equals_the_right_one_is_the_last():
     assert retrieval.scores(np.eye(3))['recall_1'] == 1.0
 
 
+def test_candidates_that_are_as_right_are_left_out():
+    similarities = np.array([[0.5, 0.5, 0.9], [0.4, 0.6, 0.1], [0.3, 0.2, 0.3]])
+    assert retrieval.scores(similarities)['mean_reciprocal_rank'] == pytest.approx(
+        (1 / 3 + 1 + 1 / 2) / 3
+    )
+    alike = np.eye(3, dtype=bool)  # as each is to itself
+    alike[0, 1] = alike[2, 0] = True
+    assert retrieval.scores(similarities, alike)['mean_reciprocal_rank'] == pytest.approx(
+        (1 / 2 + 1 + 1) / 3
+    )
+
+
 @pytest.mark.skipif(importlib.util.find_spec('sklearn') is None, reason='needs scikit-learn')
 def test_tfidf_is_its_equations():
     queries = ['the cat sat', 'a dog ran after the dog', 'zebra']

@@ -10,9 +10,8 @@ import numpy as np
 import pytest
 from absl import logging as absl_logging
 
-from nlp_models.data import batches
 from nlp_models.data.masking import mask_tokens
-from nlp_models.data.pairs import begin_id, end_id
+from nlp_models.data.pairs import Pairs, Ragged, begin_id, end_id
 from nlp_models.embedding import embed_texts
 from nlp_models.generation.beam_search import beam_search
 from nlp_models.training import judging, loop, retrieval
@@ -175,13 +174,11 @@ def test_hidden_tokens_are_scored_window_by_window(folder):
     results = list(judge(run, task))
     assert assert_numbers(results) == ['masked']
     tokens, tokenizer = task.dataset.validation, run.tokenizer
-    rows = task.eval_rows
     encode = jax.jit(run.model.encode)
     nats = count = right = 0.0
-    scored = batches.evaluation_batches(tokens, batch_size=rows, length=16)
-    for step, each in enumerate(scored):
+    for step, begin in enumerate(range(1, len(tokens), 16)):  # the first token is never guessed
         hidden = mask_tokens(
-            each.tokens[:, 1:],
+            tokens[None, begin : begin + 16],
             mask_id=tokenizer.vocab_size,
             vocab_size=tokenizer.vocab_size,
             rate=0.3,
@@ -192,7 +189,7 @@ def test_hidden_tokens_are_scored_window_by_window(folder):
             run.model.logits(run.params, encode(run.params, hidden['tokens'])), np.float64
         )
         log_p = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
-        for b, t in zip(*np.nonzero(hidden['weights'] * each.weights), strict=True):
+        for b, t in zip(*np.nonzero(hidden['weights']), strict=True):
             nats -= log_p[b, t, hidden['targets'][b, t]]
             right += logits[b, t].argmax() == hidden['targets'][b, t]
             count += 1
@@ -204,6 +201,26 @@ def test_hidden_tokens_are_scored_window_by_window(folder):
     unigram = -np.log(counts / counts.sum())[tokens].mean()
     assert found['unigram_loss'] == pytest.approx(unigram, rel=1e-6)
     assert found['ratio_to_unigram'] == pytest.approx(found['loss'] / unigram, rel=1e-6)
+
+
+def test_a_text_is_exact_by_its_tokens(folder):
+    path = folder / 'blanks.tsv'
+    path.write_text(''.join(f'a {word}\t{word}  c\n' for word in 'defghijklmnopqrst'))
+    config = pairs(path, 'luong')
+    config.data.tokenizer = 'words'
+    _, task = untrained(config)
+    some = task.dataset.train
+    word = some.target_texts[0][0]
+    assert some.target_texts[0] == f'{word}  c'
+    source, target = (Ragged(each.ids, each.offsets[:2]) for each in (some.source, some.target))
+    texts_of_one = some.source_texts[:1], some.target_texts[:1]
+    first = Pairs(source, target, *texts_of_one, tokenizer=some.tokenizer)
+    for text, right in ((f'{word} c', 1.0), (f'{word}c', 0.0), (f'{word} c c', 0.0)):
+        assert judging._exact([text], first)['exact_match'] == right
+
+
+def texts(pairs):
+    return zip(pairs.source_texts, pairs.target_texts, strict=True)
 
 
 def test_vectors_are_scored_in_batches_and_among_all(folder):
@@ -218,20 +235,27 @@ def test_vectors_are_scored_in_batches_and_among_all(folder):
         found = getattr(task.dataset, split)
         args = run.model, run.params, run.tokenizer
         first, second = (
-            embed_texts(*args, list(texts), pooling='last', max_length=12).astype(np.float64)
-            for texts in (found.source_texts, found.target_texts)
+            embed_texts(*args, list(each), pooling='last', max_length=12).astype(np.float64)
+            for each in (found.source_texts, found.target_texts)
+        )
+        alike = np.array(
+            [
+                [i != j and (a == c or b == d) for j, (c, d) in enumerate(texts(found))]
+                for i, (a, b) in enumerate(texts(found))
+            ]
         )
         nats = right = 0.0
         for begin in range(0, len(found), 8):  # eight pairs at a time, both ways
             here = slice(begin, begin + 8)
             scores = first[here] @ second[here].T / 0.3
             for way in (scores, scores.T):
+                way = np.where(alike[here, here], -np.inf, way)
                 log_p = np.diagonal(way) - np.log(np.exp(way).sum(axis=1))
                 nats -= log_p.sum() / 2
                 right += (way.argmax(axis=1) == np.arange(len(way))).sum() / 2
         assert among['loss'] == pytest.approx(nats / len(found), rel=1e-5)
         assert among['batch_accuracy'] == pytest.approx(right / len(found), rel=1e-5)
-        want = retrieval.scores(first @ second.T)
+        want = retrieval.scores(np.where(alike, -np.inf, first @ second.T))
         assert {key: result[key] for key in want} == pytest.approx(want)
         assert result['candidates'] == len(found)
 

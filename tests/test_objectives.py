@@ -190,6 +190,7 @@ def pairs(seed=2, fillers=()):
         batch[name] = random.integers(V, size=(B, T)).astype(np.int32)
         batch[f'{name}_lengths'] = random.integers(1, T + 1, size=B).astype(np.int32)
     batch['second'][: B // 2] = batch['first'][: B // 2]
+    batch['first_numbers'] = batch['second_numbers'] = np.arange(B, dtype=np.int32)
     if fillers:
         batch['weights'] = np.ones(B, np.float32)
         batch['weights'][[*fillers]] = 0
@@ -208,6 +209,10 @@ def contrastive_loop(params, batch):
     for mine, other in (('first', 'second'), ('second', 'first')):
         for place, i in enumerate(real):
             scores = [vectors[mine][i] @ vectors[other][j] / 0.3 for j in real]
+            for where, j in enumerate(real):
+                alike = any(batch[f'{n}_numbers'][i] == batch[f'{n}_numbers'][j] for n in vectors)
+                if alike and where != place:
+                    scores[where] = -np.inf
             loss -= log_softmax(scores)[place] / 2
             correct += (np.argmax(scores) == place) / 2
     return loss, len(real), correct
@@ -223,6 +228,17 @@ def test_contrastive_is_its_loop(fillers):
     assert_sums(hits[:3], want)
     assert float(hits.rows) == want[1]
     check_keys(contrastive, ENCODER, params, batch, **HOW)
+
+
+def test_what_is_as_right_as_the_right_one_is_no_negative():
+    params, batch = pairs()
+    plain = contrastive_loop(params, batch)
+    batch['first_numbers'] = np.array([0, 1, 1, 3, 4, 5, 6, 7], np.int32)
+    batch['second_numbers'] = np.array([0, 1, 2, 3, 0, 5, 5, 5], np.int32)
+    sums, _ = both(contrastive, ENCODER, params, batch, **HOW)
+    want = contrastive_loop(params, batch)
+    assert want[0] < plain[0] - 1
+    assert_sums(sums, want)
 
 
 def test_fillers_are_nobodys_partner():

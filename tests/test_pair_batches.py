@@ -291,6 +291,14 @@ def test_contrastive_evaluation_has_every_pair_once_in_order():
     assert batches[-1]['weights'].tolist() == [1, 1, 1, 1, 1, 0]
 
 
+def test_equal_texts_have_equal_numbers():
+    pairs = [('a', 'b'), ('c', 'b'), ('a', 'd'), ('b', 'a')]
+    batch = next(contrastive_evaluation_batches(dataset(pairs).test, batch_size=4))
+    assert batch['first_numbers'].tolist() == [0, 1, 0, 2]
+    assert batch['second_numbers'].tolist() == [0, 0, 1, 2]
+    assert batch['first_numbers'].dtype == np.int32
+
+
 def test_contrastive_mistakes_are_told():
     with pytest.raises(InputError, match=r'batch_size is 24: it must be at most .* 23'):
         contrastive_batch(dataset(), batch_size=24, seed=0, step=0)

@@ -11,6 +11,9 @@ import pytest
 from configs import lm
 from nlp_models import models, trees
 from nlp_models.data.pieces import Tokenizer
+from nlp_models.data.tokenizers import tokenizer_from_json
+from nlp_models.generation.decoding import generate, stream
+from nlp_models.generation.sampling import Sampling
 from nlp_models.pretrained.load import HOW_TO_RUN, Imported, load, resolve
 from nlp_models.pretrained.sentences import read_sentences
 from nlp_models.types import LanguageModel, TextEncoder
@@ -64,19 +67,14 @@ def test_parameters_are_those_of_the_model(tmp_path, name):
 def test_greedy_generation_is_that_of_hugging_face(tmp_path, name):
     imported, arrays = load(write_folder(tmp_path, name)), golden(name)
     model: LanguageModel = build(imported)
-    prompts, generated = arrays['prompt_lengths'], arrays['generated']
-    rows, steps = generated.shape
-    text = np.zeros((rows, prompts.max() + steps), np.int32)
-    for row, length, prompt in zip(text, prompts, arrays['tokens'], strict=True):
-        row[:length] = prompt[:length]
-    # No state: the whole text is read again for every token of it.
-    best = jax.jit(lambda params, tokens: model.apply(params, None, tokens)[1].argmax(-1))
-    for step in range(steps):
-        chosen = np.asarray(best(imported.params, text))
-        for row, end in enumerate(prompts + step):
-            text[row, end] = chosen[row, end - 1]
-    ours = [row[n : n + steps] for row, n in zip(text, prompts, strict=True)]
-    np.testing.assert_array_equal(ours, generated)
+    lengths, generated = arrays['prompt_lengths'], arrays['generated']
+    assert generated.shape[1] == 64
+    prompts = [row[:n] for row, n in zip(arrays['tokens'], lengths, strict=True)]
+    how: Any = dict(num_tokens=64, sampling=Sampling(temperature=0.0))
+    np.testing.assert_array_equal(generate(model, imported.params, prompts, **how), generated)
+    row = int(lengths.argmax())
+    pieces = stream(model, imported.params, prompts[row], every=16, **how)
+    np.testing.assert_array_equal(np.concatenate(list(pieces)), generated[row])
 
 
 def test_a_state_carries_on_with_an_imported_model(tmp_path):
@@ -266,13 +264,13 @@ def write_tokenizer(folder, words=('[PAD]', '[UNK]', 'a', 'b', '</s>', '<s>')):
     vocabulary = {word: number for number, word in enumerate(words)}
     tokenizer = HuggingFaceTokenizer(kinds.WordLevel(vocabulary, unk_token='[UNK]'))
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.add_special_tokens([word for word in words if word[0] == '<'])
     tokenizer.save(str(folder / 'tokenizer.json'))
 
 
 def test_a_folder_with_a_tokenizer(tmp_path):
-    ids: dict[str, Any] = dict(
-        eos_token_id=[4, 3], pad_token_id=60
-    )  # of several the first; no token of that id
+    # Of several ends the first is eos; 3 is a plain token; and there is none of id 60.
+    ids: dict[str, Any] = dict(eos_token_id=[4, 3], pad_token_id=60)
     folder = write_folder(tmp_path, 'llama', **ids)
     assert load(folder).tokenizer is None
     write_tokenizer(folder)
@@ -282,6 +280,11 @@ def test_a_folder_with_a_tokenizer(tmp_path):
     assert imported.tokenizer.vocab_size == 6
     assert imported.tokenizer.encode('a b b').tolist() == [2, 3, 3]
     assert imported.tokenizer.special == {'bos': 5, 'eos': 4}
+    assert imported.tokenizer.ends == (4,)
+    (folder / 'generation_config.json').write_text('{"eos_token_id": [5, 4]}')
+    again = load(folder).tokenizer
+    assert again is not None
+    assert tokenizer_from_json(again.to_json()).ends == again.ends == (4, 5)
     assert imported.architecture.special == {'eos': 4, 'pad': 60}
 
 

@@ -175,6 +175,9 @@ def test_a_tokenizer_goes_along(tmp_path):
     assert again.tokenizer.special == first.tokenizer.special == {'eos': 4, 'pad': 0}
     assert again.tokenizer.to_json() == first.tokenizer.to_json()
     assert again.architecture.special == {'eos': 4, 'pad': 0}
+    several = first.tokenizer._replace(ends=(4, 5))
+    export(tmp_path / 'several', first.model, first.params, **sizes, tokenizer=several)
+    assert load(tmp_path / 'several').architecture.ends == (4, 5)
     config = json.loads((tmp_path / 'out' / 'tokenizer_config.json').read_text())
     assert (config['eos_token'], config['model_max_length']) == ('</s>', 96)
 

@@ -63,17 +63,18 @@ def neighbours(vectors: np.ndarray) -> np.ndarray:
 
 def check_neighbours(ours: np.ndarray, theirs: np.ndarray) -> None:
     """Demand the same order of neighbours for each row."""
-    order = neighbours(ours)
-    np.testing.assert_array_equal(order[:, :10], neighbours(theirs)[:, :10])
-    # Far down, two cosines may differ by 4e-8, less than float32 can tell. Beyond that the order is
-    # the same to the end: along ours, theirs never rise.
-    along = np.take_along_axis(cosines(theirs, theirs), order, axis=1)
-    assert np.diff(along, axis=1).max() < 1e-6
+    order, same = neighbours(ours), neighbours(theirs)
+    np.testing.assert_array_equal(order[:, :10], same[:, :10])
+    # Far down, two cosines may differ by 4e-8, less than float32 can tell: their
+    # order is either's. Everywhere else the order is identical.
+    near = cosines(theirs, theirs)
+    apart = np.abs(np.take_along_axis(near, order, 1) - np.take_along_axis(near, same, 1))
+    assert apart.max() < 1e-7
 
 
 def test_what_the_folder_says():
     imported = load(minilm())
-    assert imported.sentences == ('mean', True, 256)
+    assert imported.sentences == ('mean', True, 256, False)
     assert imported.model.architecture == 'encoder'
     assert not imported.model.masked_head
     assert (imported.architecture.context, imported.architecture.vocab_size) == (512, 30522)

@@ -34,6 +34,12 @@ def test_lines_are_read_as_they_are(tmp_path):
     assert read_lines(str(path)) == ['one\x0cstill\u2028one', 'two']
 
 
+def test_a_mark_before_the_first_line_is_no_part_of_it(tmp_path):
+    path = tmp_path / 'lines.txt'
+    path.write_bytes('\ufeffeins\nzwei\n'.encode())
+    assert read_lines(str(path)) == ['eins', 'zwei']
+
+
 @pytest.mark.parametrize(
     ('content', 'message'),
     [
@@ -106,6 +112,9 @@ def test_a_folder_of_sentence_transformers_says_how(bert, tmp_path):
     args = source.build(), source.params, source.tokenizer, LINES
     want = embed_texts(*args, pooling='cls', normalize=False, max_length=10)
     np.testing.assert_array_equal(found, want)
+    said = {'max_seq_length': 10, 'do_lower_case': True}
+    (folder / 'sentence_bert_config.json').write_text(json.dumps(said))
+    np.testing.assert_array_equal(embed_lines(str(folder), [x.upper() for x in LINES]), found)
     # What the caller says comes first.
     other = embed_lines(str(folder), LINES, pooling='last', normalize=True)
     want = embed_texts(*args, pooling='last', normalize=True, max_length=10)

@@ -252,6 +252,16 @@ def test_a_folder_as_it_comes_is_judged(llama, folder):
 # Mistakes.
 
 
+def test_an_ngram_is_no_source(folder, tmp_path):
+    counted = trained_run(language_model(folder, 'ngram'), tmp_path / 'ngram')
+    for config in (
+        language_model(folder, 'gru', init_from=str(counted)),
+        language_model(folder, 'ngram', init_from=str(counted)),
+    ):
+        with pytest.raises(InputError, match=r'init_from is .* an n-gram is counted anew'):
+            sources.resolve(config)
+
+
 def test_what_is_to_be_loaded_is_one_of_two(folder, language_run):
     config = language_model(folder)
     for workdir, given in ((None, None), (str(language_run), config)):

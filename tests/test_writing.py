@@ -65,7 +65,7 @@ def test_a_language_model_goes_on_from_its_prompt():
     run = language()
     start = make_start(run, prompt='abc', source=None)
     assert start.prompt.tolist() == CHARS.encode('abc').tolist()
-    assert (start.condition, start.end, start.shown) == ({}, None, 'abc')
+    assert (start.condition, start.ends, start.shown) == ({}, (), 'abc')
     want = plainly(Run(run.model, run.params), start.prompt, 12)
     assert text(run, start) == CHARS.decode(want)
 
@@ -77,7 +77,7 @@ def test_a_translator_starts_from_its_source(model):
     assert start.prompt.tolist() == [begin_id(CHARS)]
     assert start.condition['source'].tolist() == [CHARS.encode('abc').tolist()]
     assert start.condition['source_lengths'].tolist() == [3]
-    assert (start.end, start.shown) == (end_id(CHARS), '')
+    assert (start.ends, start.shown) == ((end_id(CHARS),), '')
     alone = Run(run.model, run.params)
     want = plainly(alone, start.prompt, 12, condition=start.condition)
     want = want[: want.index(V + 1)] if V + 1 in want else want
@@ -181,7 +181,7 @@ def test_an_end_of_text_ends_it(tmp_path):
     config = lm.get_config('gru')
     run = untrained(config, Shape(tokenizer.vocab_size, 12), tokenizer=tokenizer)
     start = make_start(run, prompt='the cat', source=None)
-    assert start.end == end
+    assert start.ends == (end,)
     bias = run.params['head']['bias']
 
     def leaning(shift):
@@ -191,7 +191,9 @@ def test_an_end_of_text_ends_it(tmp_path):
     assert text(leaning(1e3), start) == ''
     never = leaning(-1e3)
     found = text(never, start, num_tokens=30)
-    assert found == text(never, start._replace(end=None), num_tokens=30) != ''
+    assert found == text(never, start._replace(ends=()), num_tokens=30) != ''
+    # Of several any ends it.
+    assert text(leaning(1e3), start._replace(ends=(end - 1, end))) == ''
     # Of a beam the end is no part, and the text goes on from the prompt.
     how: Any = dict(num_tokens=4, num_beams=2, length_penalty=1.0)
     assert write_by_beams(leaning(1e3), start, **how) == ''

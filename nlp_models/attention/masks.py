@@ -37,6 +37,8 @@ class Mask:
       start: position of each row's first query, `[B]` int32 (with a cache, the tokens held before);
         None for 0.
       lengths: real keys of each row `[B]` int32, what follows is padding; None where all are real.
+      first: the first key of each row that is real `[B]` int32, what precedes it is none; None
+        for 0.
     """
 
     causal: bool = False

@@ -1,8 +1,9 @@
 """Batches of pairs for contrastive training: which second text belongs to which first.
 
 A batch is a dict: `first` and `second` int32 `[B, S]`, row by row the two texts of a pair, cut off
-at S tokens, 0 behind their ends; `first_lengths` and `second_lengths` int32 `[B]`. The texts stand
-within the special tokens of the tokenizer where it has them ([CLS] and [SEP]).
+at S tokens, 0 behind their ends; `first_lengths` and `second_lengths` int32 `[B]`;
+`first_numbers` and `second_numbers` int32 `[B]`, equal where the texts are. The texts stand within
+the special tokens of the tokenizer where it has them ([CLS] and [SEP]).
 """
 
 import functools
@@ -13,7 +14,7 @@ import numpy as np
 from nlp_models.data import batches
 from nlp_models.data.pair_batches import epoch_order, evaluation_rows, longest, pad
 from nlp_models.data.pairs import DrawnPairs, PairDataset, Pairs, Ragged
-from nlp_models.data.tokenizers import Tokenizer
+from nlp_models.data.pieces import Tokenizer, frame_size
 from nlp_models.errors import InputError, require
 
 
@@ -94,7 +95,7 @@ def contrastive_evaluation_batches(
 @functools.lru_cache(maxsize=16)
 def _length(pairs: Pairs, source_length: int) -> int:
     """S."""
-    frame = _frame_size(pairs.tokenizer)
+    frame = frame_size(pairs.tokenizer)
     if not source_length:
         source, target = longest(pairs)
         return max(source, target - 1) + frame
@@ -112,6 +113,8 @@ def _batch(pairs: Pairs, rows: np.ndarray, length: int) -> dict[str, np.ndarray]
         'first_lengths': first_lengths,
         'second': second,
         'second_lengths': second_lengths,
+        'first_numbers': pairs.source_numbers[rows],
+        'second_numbers': pairs.target_numbers[rows],
     }
 
 
@@ -119,7 +122,7 @@ def _framed(
     texts: Ragged, rows: np.ndarray, length: int, tokenizer: Tokenizer
 ) -> tuple[np.ndarray, np.ndarray]:
     """Some texts within the special tokens, padded, and their lengths with those."""
-    frame = _frame_size(tokenizer)
+    frame = frame_size(tokenizer)
     ids, lengths = pad(texts, rows, length - frame)
     if not frame:
         return ids, lengths
@@ -127,8 +130,3 @@ def _framed(
     for row, (text, size) in enumerate(zip(ids, lengths.tolist(), strict=True)):
         framed[row, : size + frame] = tokenizer.frame(text[:size])
     return framed, lengths + np.int32(frame)
-
-
-def _frame_size(tokenizer: Tokenizer) -> int:
-    """How many special tokens stand around a text."""
-    return len(tokenizer.frame(np.zeros(0, tokenizer.dtype)))

@@ -4,6 +4,7 @@ Pairs for sequence-to-sequence models, which read the source and write the targe
 contrastive training, which tells who belongs to whom. `pair_batches` cuts batches out of them.
 """
 
+import functools
 import hashlib
 import json
 import sys
@@ -66,6 +67,16 @@ class Pairs:
     def __len__(self) -> int:
         """How many pairs."""
         return len(self.target_texts)
+
+    @functools.cached_property
+    def source_numbers(self) -> np.ndarray:
+        """`[pairs]` int32, equal where the sources are."""
+        return _numbers(self.source_texts)
+
+    @functools.cached_property
+    def target_numbers(self) -> np.ndarray:
+        """`[pairs]` int32, equal where the targets are."""
+        return _numbers(self.target_texts)
 
 
 @dataclass(frozen=True, eq=False)
@@ -210,6 +221,11 @@ def make_pairs(pairs: list[Pair], tokenizer: Tokenizer) -> Pairs:
         target_texts=targets,
         tokenizer=tokenizer,
     )
+
+
+def _numbers(texts: Sequence[str]) -> np.ndarray:
+    numbers: dict[str, int] = {}
+    return np.array([numbers.setdefault(text, len(numbers)) for text in texts], np.int32)
 
 
 def _encode(texts: list[str], tokenizer: Tokenizer, what: str) -> Ragged:

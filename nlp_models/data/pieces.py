@@ -32,6 +32,7 @@ class Tokenizer(NamedTuple):
         them ([CLS] and [SEP], or the beginning's); the ids themselves where there are none.
       special: the ids of those special tokens that the vocabulary has, under the names bos, eos,
         cls, sep, mask, pad and unk; of a pretrained tokenizer alone.
+      ends: ids any of which ends a text, the one under eos first; of a pretrained tokenizer alone.
       to_json: `() -> str`, what `tokenizers.tokenizer_from_json` reads.
     """
 
@@ -43,6 +44,7 @@ class Tokenizer(NamedTuple):
     decode: Callable[[Any], str]
     frame: Callable[[np.ndarray], np.ndarray]
     special: dict[str, int]
+    ends: tuple[int, ...]
     to_json: Callable[[], str]
 
 
@@ -74,8 +76,14 @@ def make_tokenizer(
         decode=functools.partial(_decode, pieces, between.encode()),
         frame=lambda ids: ids,
         special={},
+        ends=(),
         to_json=lambda: json.dumps({'kind': name, 'state': state}, sort_keys=True),
     )
+
+
+def frame_size(tokenizer: Tokenizer) -> int:
+    """How many special tokens stand around a text."""
+    return len(tokenizer.frame(np.zeros(0, tokenizer.dtype)))
 
 
 def count_characters(piece: bytes) -> int:

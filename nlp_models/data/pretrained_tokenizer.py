@@ -6,7 +6,7 @@ length and filled up to none, and says what a task needs to know of its special 
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -36,7 +36,11 @@ SPECIAL = {
 
 
 def pretrained_tokenizer(
-    json_text: str, special: Mapping[str, Any] | None = None, *, source: str = 'tokenizer.json'
+    json_text: str,
+    special: Mapping[str, Any] | None = None,
+    *,
+    ends: Iterable[int] = (),
+    source: str = 'tokenizer.json',
 ) -> Tokenizer:
     """Makes a tokenizer of the text of a `tokenizer.json`.
 
@@ -55,6 +59,8 @@ def pretrained_tokenizer(
         `_token_id` behind it, as model folders have them), each an id, a spelling, a dict with the
         spelling as `content`, or None. Other names are passed over. A name not given is looked up
         by the spellings of `SPECIAL` among the tokenizer's special tokens.
+      ends: tokens that end a text, beside the one that is eos (chat models have several); an id
+        that is no special token of this tokenizer was another's, and is passed over.
       source: what to call it in errors.
 
     Returns:
@@ -74,6 +80,9 @@ def pretrained_tokenizer(
     size = max(library.get_vocab_size(with_added_tokens=True), 1 + max(vocabulary.values()))
     dtype = id_dtype(size)
     known = _special_ids(special or {}, saved, vocabulary, size, source)
+    marked = {token['id'] for token in saved['added_tokens'] if token['special']}
+    eos = [known['eos']] if 'eos' in known else []
+    all_ends = (*eos, *sorted({*ends} & marked - {*eos}))
     before, after = (np.array(ids, dtype) for ids in _frame(library, vocabulary))
 
     def encode(text: str) -> np.ndarray:
@@ -83,7 +92,7 @@ def pretrained_tokenizer(
         return np.array(ids, dtype)
 
     def to_json() -> str:
-        state = {'special': known, 'tokenizer': saved}
+        state = {'special': known, 'ends': all_ends, 'tokenizer': saved}
         return json.dumps({'kind': 'pretrained', 'state': state}, sort_keys=True)
 
     return Tokenizer(
@@ -95,13 +104,15 @@ def pretrained_tokenizer(
         decode=lambda ids: library.decode(check_ids(ids, size), skip_special_tokens=True),
         frame=lambda ids: np.concatenate([before, np.asarray(ids, dtype), after]),
         special=known,
+        ends=all_ends,
         to_json=to_json,
     )
 
 
 def restore_pretrained(state: Mapping[str, Any]) -> Tokenizer:
     """A tokenizer from the state that its `to_json` wrote."""
-    return pretrained_tokenizer(json.dumps(state['tokenizer']), state['special'])
+    text = json.dumps(state['tokenizer'])
+    return pretrained_tokenizer(text, state['special'], ends=state['ends'])
 
 
 def _what_is_wrong(json_text: str, error: Exception) -> str:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from nlp_models.errors import InputError
 from nlp_models.pretrained.bert import BERT
 from nlp_models.pretrained.family import Family, Fields, Leaf, explicit
-from nlp_models.pretrained.files import read_json
+from nlp_models.pretrained.files import read_json, read_json_if_any
 from nlp_models.pretrained.gpt2 import GPT2
 from nlp_models.pretrained.llama import LLAMA, MISTRAL, QWEN2
 from nlp_models.pretrained.settings import Settings
@@ -24,6 +24,8 @@ FAMILIES: dict[str, Family] = {
 }
 """By `model_type`, as `config.json` has it."""
 
+GENERATION = 'generation_config.json'
+
 SPECIAL = ('bos', 'eos', 'cls', 'sep', 'mask', 'pad', 'unk')
 
 
@@ -36,6 +38,7 @@ class Architecture(NamedTuple):
       vocab_size: V.
       context: the longest text it is made for, in tokens.
       special: ids of special tokens by name (`SPECIAL`), those that `config.json` itself gives.
+      ends: ids that end a text, as `config.json` and `generation_config.json` have them.
       leaves: our parameters, and the tensors they are made of.
     """
 
@@ -44,6 +47,7 @@ class Architecture(NamedTuple):
     vocab_size: int
     context: int
     special: dict[str, int]
+    ends: tuple[int, ...]
     leaves: list[Leaf]
 
 
@@ -68,12 +72,14 @@ def read_architecture(folder: Path, names: Collection[str]) -> Architecture:
     settings.refuse('quantization_config', 'auto_map', 'is_encoder_decoder', 'pruned_heads')
     fields = FAMILIES[kind].read(settings, names)
     vocab_size = settings.size('vocab_size')
+    generation = Settings(read_json_if_any(folder / GENERATION), repr(str(folder / GENERATION)))
     return Architecture(
         kind=kind,
         fields=fields,
         vocab_size=vocab_size,
         context=fields['max_positions'],
         special=_special(settings, vocab_size),
+        ends=(*_ends(settings), *_ends(generation)),
         leaves=FAMILIES[kind].leaves(explicit(fields), vocab_size),
     )
 
@@ -83,11 +89,17 @@ def _special(settings: Settings, vocab_size: int) -> dict[str, int]:
     found = {}
     for name in SPECIAL:
         value = settings.get(f'{name}_token_id')
-        if isinstance(value, list) and value:  # of several ends of a text, the first
-            value = value[0]
+        if name == 'eos':  # of several ends of a text, the first
+            value = next(iter(_ends(settings)), None)
         if isinstance(value, int) and 0 <= value < vocab_size:
             found[name] = value
     return found
+
+
+def _ends(settings: Settings) -> list[int]:
+    """The ids that end a text: there may be several."""
+    value = settings.get('eos_token_id', [])
+    return [n for n in (value if isinstance(value, list) else [value]) if isinstance(n, int)]
 
 
 def choose_family(fields: Fields) -> str:

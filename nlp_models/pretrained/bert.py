@@ -27,7 +27,7 @@ _HEAD = 'cls.predictions'
 def _read(settings: Settings, names: Collection[str]) -> Fields:
     settings.demand('position_embedding_type', 'absolute')
     settings.refuse('is_decoder', 'add_cross_attention')
-    said = any(name in _MASKED for name in settings.get('architectures', ()))
+    said = any(name in _MASKED for name in settings.names('architectures'))
     masked = said or any(name.startswith(_HEAD) for name in names)
     return architecture_fields(
         architecture='encoder',

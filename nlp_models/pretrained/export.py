@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from safetensors import SafetensorError
 from safetensors.numpy import save_file
 
 from nlp_models import trees
@@ -45,7 +46,7 @@ def export(
 
     Raises:
       InputError: if none of them expresses the model, the parameters are not those the group
-        describes, or the tokenizer has more tokens than the model.
+        describes, the tokenizer has more tokens than the model, or the folder cannot be written.
     """
     if tokenizer and tokenizer.vocab_size > vocab_size:
         raise InputError(
@@ -64,12 +65,17 @@ def export(
     special = tokenizer.special if tokenizer else {}
     for name in ('bos', 'eos', 'pad'):
         config[f'{name}_token_id'] = special.get(name)
+    if tokenizer and len(tokenizer.ends) > 1:
+        config['eos_token_id'] = list(tokenizer.ends)
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    if tokenizer:
-        write_tokenizer(folder, tokenizer, vocab_size, fields['max_positions'])
-    save_file(tensors, folder / WHOLE, metadata={'format': 'pt'})
-    (folder / 'config.json').write_text(json.dumps(config, indent=2), encoding='utf-8')
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if tokenizer:
+            write_tokenizer(folder, tokenizer, vocab_size, fields['max_positions'])
+        save_file(tensors, folder / WHOLE, metadata={'format': 'pt'})
+        (folder / 'config.json').write_text(json.dumps(config, indent=2), encoding='utf-8')
+    except (OSError, SafetensorError) as error:
+        raise InputError(f'{str(folder)!r} cannot be written: {error}') from error
     return kind
 
 

@@ -60,7 +60,7 @@ def _window(settings: Settings, kind: str) -> int:
     if kind == 'mistral' and (settings.get('sliding_window') or not settings.has('sliding_window')):
         window = settings.size('sliding_window', 4096)
     layers = 'sliding_attention' if window else 'full_attention'
-    others = sorted(set(map(str, settings.get('layer_types', ()))) - {layers})
+    others = sorted(set(settings.names('layer_types')) - {layers})
     if others:
         raise InputError(
             f'layer_types in {settings.source} has {", ".join(others)}: all layers must be {layers}'

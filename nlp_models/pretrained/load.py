@@ -52,7 +52,8 @@ class Imported(NamedTuple):
 def load(name_or_path: str | Path, model: Any = None) -> Imported:
     """Reads a pretrained model: GPT-2, Llama, Mistral, Qwen2, BERT and what is built like them.
 
-    At no time does it take much more memory than the parameters do in the end.
+    At no time does it take much more memory than the parameters do in the end, in float32 (which is
+    twice a folder's size where that is of half precision).
 
     Args:
       name_or_path: a folder with `config.json` and safetensors, as `save_pretrained` writes it, or

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from nlp_models.errors import InputError
 from nlp_models.pretrained.files import read_json_if_any, read_text
 
-MODULES = 'modules.json'
+MODULES, SETTINGS = 'modules.json', 'sentence_bert_config.json'
 
 # Their names of poolings, and ours; before version 5.2 each was an entry of its own.
 _POOLINGS = {
@@ -29,11 +29,13 @@ class Sentences(NamedTuple):
       normalize: whether that is made to have length 1.
       max_length: tokens that a sentence is cut to, special ones with them; None for no limit but
         the model's.
+      lower: whether a text is made lower-case first.
     """
 
     pooling: str
     normalize: bool
     max_length: int | None
+    lower: bool = False
 
 
 def read_sentences(folder: Path) -> Sentences | None:
@@ -72,7 +74,9 @@ def read_sentences(folder: Path) -> Sentences | None:
             f'{str(folder)!r} puts the prompt {prompts["prompts"][name]!r} before every text, '
             'which is not built here'
         )
-    return Sentences(pooling, normalize, _max_length(transformer_folder(folder)))
+    inner = transformer_folder(folder)
+    lower = read_json_if_any(inner / SETTINGS).get('do_lower_case') is True
+    return Sentences(pooling, normalize, _max_length(inner), lower)
 
 
 def transformer_folder(folder: Path) -> Path:
@@ -102,17 +106,16 @@ def _pooling(path: Path) -> str:
     else:
         modes = [name for name, on in config.items() if name.startswith('pooling_mode_') and on]
     modes = [modes] if isinstance(modes, str) else modes or ['mean']
-    if len(modes) > 1 or modes[0] not in _POOLINGS:
+    if not isinstance(modes, list) or len(modes) > 1 or modes[0] not in _POOLINGS:
         raise InputError(
-            f'{str(path)!r} pools by {", ".join(map(str, modes))}: one of mean, cls and lasttoken '
-            'is built here'
+            f'{str(path)!r} pools by {modes!r}: one of mean, cls and lasttoken is built here'
         )
     return _POOLINGS[modes[0]]
 
 
 def _max_length(folder: Path) -> int | None:
     limits: list[Any] = [
-        read_json_if_any(folder / 'sentence_bert_config.json').get('max_seq_length'),
+        read_json_if_any(folder / SETTINGS).get('max_seq_length'),
         read_json_if_any(folder / 'tokenizer_config.json').get('model_max_length'),
     ]
     return next((n for n in limits if isinstance(n, int) and 0 < n < _UNBOUNDED), None)

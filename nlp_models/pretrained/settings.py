@@ -57,6 +57,13 @@ class Settings:
         self._require(isinstance(value, str) and value in choices, name, value, known)
         return choices[value]
 
+    def names(self, name: str) -> list[str]:
+        """A list of names; none where there is no entry."""
+        value = self.get(name, [])
+        right = isinstance(value, list) and all(isinstance(each, str) for each in value)
+        self._require(right, name, value, 'must be a list of names')
+        return value
+
     def demand(self, name: str, value: Any) -> None:
         """Refuse a folder whose entry is there and not this one: it would be another function."""
         found = self.get(name, value)

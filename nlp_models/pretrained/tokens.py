@@ -33,7 +33,9 @@ def read_tokenizer(folder: Path, architecture: Architecture) -> Tokenizer | None
     size = 1 + max(_vocabulary(text).values(), default=-1)
     # What the tokenizer's own files spell comes before config.json, which may be a copy.
     ids = {name: number for name, number in architecture.special.items() if number < size}
-    tokenizer = pretrained_tokenizer(text, {**ids, **_spelled(folder)}, source=str(folder / FILE))
+    tokenizer = pretrained_tokenizer(
+        text, {**ids, **_spelled(folder)}, ends=architecture.ends, source=str(folder / FILE)
+    )
     # Embeddings may be padded to a round number, so fewer tokens are as good.
     if tokenizer.vocab_size > architecture.vocab_size:
         raise InputError(

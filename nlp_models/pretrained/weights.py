@@ -15,9 +15,9 @@ from nlp_models.pretrained.family import Leaf
 from nlp_models.pretrained.tensors import FLOATS, Tensor, equal, read_into
 from nlp_models.types import Params
 
-_NAMED = 20  # faults that an error names; of more, it says how many
-
 _ALIGNMENT = 64  # bytes; jax takes over an array on a CPU that starts at a multiple, uncopied
+
+_NUMBER = re.compile(r'(\S*?\.)(\d+)(\..*)')  # of a layer, in a tensor's name
 
 _LAYER = re.compile(r'layer_(\d+)')
 
@@ -45,10 +45,9 @@ def read_params(
     known = _canonical(folder, tensors, architecture)
     faults = find_faults(known, architecture)
     if faults:
-        more = [f'and {len(faults) - _NAMED} more'] if len(faults) > _NAMED else []
         raise InputError(
             f'the tensors of {str(folder)!r} are not those of its config.json: '
-            f'{"; ".join([*faults[:_NAMED], *more])}'
+            f'{"; ".join(_fold(faults))}'
         )
     parts: dict[str, list[Leaf]] = {}  # those of several layers, where they lie stacked
     for leaf in architecture.leaves:
@@ -108,6 +107,19 @@ def find_faults(tensors: dict[str, Tensor], architecture: Architecture) -> list[
         elif original in tensors and not _copy(tensors[name], tensors[original]):
             faults.append(f'{name} is not equal to {original}, to which config.json ties it')
     return faults
+
+
+def _fold(faults: list[str]) -> list[str]:
+    """Faults that are the same of several layers as one, so that all can be named."""
+    layers: dict[tuple[str, str], list[str]] = {}
+    for fault in faults:
+        found = _NUMBER.match(fault)
+        before, number, after = found.groups() if found else (fault, '', '')
+        layers.setdefault((before, after), []).append(number)
+    return [
+        before + (numbers[0] if len(numbers) == 1 else f'{{{",".join(numbers)}}}') + after
+        for (before, after), numbers in layers.items()
+    ]
 
 
 def _copy(tensor: Tensor, original: Tensor) -> bool:

@@ -11,6 +11,7 @@ from nlp_models.data import pairs
 from nlp_models.data.masking import unigram_loss
 from nlp_models.data.pair_batches import pad
 from nlp_models.data.pairs import DrawnPairs, Pairs
+from nlp_models.data.pieces import UNKNOWN
 from nlp_models.embedding import embed_texts
 from nlp_models.errors import InputError, require
 from nlp_models.generation.beam_search import beam_search
@@ -31,7 +32,17 @@ Result = dict[str, Any]
 
 
 def load_task(run: Trained) -> Task:
-    """The task of a run, with its data, on the run's own model and tokens."""
+    """The task of a run, with its data, on the run's own model and tokens.
+
+    Args:
+      run: the model.
+
+    Returns:
+      The task.
+
+    Raises:
+      InputError: if the data cannot be had.
+    """
     config = run.config
     return build_task(
         config,
@@ -118,7 +129,8 @@ def _seq2seq(run: Trained, task: Task, split: str, num_beams: int) -> Iterator[t
             some = pairs.held_out_pairs(
                 train, split, number=STRINGS, min_length=length, max_length=length
             )
-            yield f'length_{length}', _exact(write_targets(run, some, num_beams=num_beams), some)
+            texts = write_targets(run, some, num_beams=num_beams)
+            yield f'length_{length}', _exact(texts, some)
     texts = write_targets(run, found, num_beams=num_beams)
     written = _exact(texts, found)
     if not isinstance(train, DrawnPairs):  # of strings, which have no words, it would say nothing
@@ -128,7 +140,10 @@ def _seq2seq(run: Trained, task: Task, split: str, num_beams: int) -> Iterator[t
 
 def _exact(texts: list[str], some: Pairs) -> Result:
     """How many texts are just what they should be."""
-    right = [a == b for a, b in zip(texts, some.target_texts, strict=True)]
+    tokenizer = some.tokenizer
+    # As the tokens have it: of words, any run of blanks is one.
+    wanted = [tokenizer.decode(tokenizer.encode(text)) for text in some.target_texts]
+    right = [a == b and UNKNOWN not in b for a, b in zip(texts, wanted, strict=True)]
     return {'exact_match': float(np.mean(right)), 'pairs': len(some)}
 
 
@@ -199,14 +214,13 @@ def _contrastive(run: Trained, task: Task, split: str) -> Iterator[tuple[str, Re
     first, second = (
         embed_texts(run.model, run.params, run.tokenizer, each, **how) for each in texts
     )
-    yield 'retrieval', retrieval.scores(first @ second.T)
+    # Of a question with several answers each is right, and so is one answer of several questions.
+    alike = found.source_numbers[:, None] == found.source_numbers
+    alike |= found.target_numbers[:, None] == found.target_numbers
+    yield 'retrieval', retrieval.scores(first @ second.T, alike)
     try:
-        yield (
-            'retrieval_tfidf',
-            retrieval.scores(
-                retrieval.tfidf_similarities(texts[0], texts[1], known=_training_texts(task))
-            ),
-        )
+        counted = retrieval.tfidf_similarities(texts[0], texts[1], known=_training_texts(task))
+        yield 'retrieval_tfidf', retrieval.scores(counted, alike)
     except ImportError:
         logging.warning("TF-IDF needs scikit-learn: pip install -e '.[metrics]'")
 

@@ -146,14 +146,19 @@ def masked_language_modelling(
 
     Returns:
       An objective over batches of `tokens` `[B, S]`, some of them hidden, `targets` `[B, S]` and
-      `weights` `[B, S]`, 1 where a token is to be guessed.
+      `weights` `[B, S]`, 1 where a token is to be guessed; with `lengths` `[B]` where rows end.
+
+    Raises:
+      ValueError: for a model without that head.
     """
-    assert model.logits is not None
+    if model.logits is None:
+        raise ValueError('the model has no masked-token head')
     to_logits = model.logits
 
     def objective(params, carry, batch, key=None):
         del carry
-        y = model.encode(params, batch['tokens'], key=key if dropout else None)
+        key = key if dropout else None
+        y = model.encode(params, batch['tokens'], lengths=batch.get('lengths'), key=key)
         logits = to_logits(params, y)
         targets, weights = batch['targets'], batch['weights']
         if count:
@@ -215,7 +220,8 @@ def contrastive(
 
         −½ Σ_i (log softmax_j(u_i · v_j / τ)_i + log softmax_j(v_i · u_j / τ)_i),   |u| = |v| = 1
 
-    In-batch negatives (Henderson et al. 2017), symmetric as in Radford et al. 2021, figure 3.
+    In-batch negatives (Henderson et al. 2017), symmetric as in Radford et al. 2021, figure 3. A
+    pair j whose first or second text is that of pair i is none: it would be as right an answer.
 
     Args:
       model: the encoder.
@@ -226,8 +232,9 @@ def contrastive(
       count: give `Hits` in place of `Sums`.
 
     Returns:
-      An objective over batches of `first` and `second` `[B, S]`, `first_lengths` and
-      `second_lengths` `[B]`, and with `weights` `[B]` of the pairs that are real.
+      An objective over batches of `first` and `second` `[B, S]`, `first_lengths`,
+      `second_lengths`, `first_numbers` and `second_numbers` `[B]` (equal texts have equal ones),
+      and with `weights` `[B]` of the pairs that are real.
     """
 
     def embed(params, tokens, lengths, key):
@@ -243,12 +250,18 @@ def contrastive(
             for name, k in zip(('first', 'second'), keys, strict=True)
         )
         weights = batch.get('weights', jnp.ones(len(u)))
-        all_u, all_v, real, begin = u, v, weights, 0
+        numbers = batch['first_numbers'], batch['second_numbers']
+        all_u, all_v, real, all_numbers, begin = u, v, weights, numbers, 0
         if axis_name is not None:
-            all_u, all_v, real = (lax.all_gather(a, axis_name, tiled=True) for a in (u, v, weights))
+            all_u, all_v, real, all_numbers = jax.tree.map(
+                lambda a: lax.all_gather(a, axis_name, tiled=True), (u, v, weights, numbers)
+            )
             begin = lax.axis_index(axis_name) * len(u)
         targets = begin + jnp.arange(len(u))
-        hidden = jnp.where(real > 0, 0, jnp.finfo(jnp.float32).min / 4)  # no partner is a filler
+        alike = [mine[:, None] == all_ for mine, all_ in zip(numbers, all_numbers, strict=True)]
+        alike = (alike[0] | alike[1]) & (targets[:, None] != jnp.arange(len(all_u)))
+        # No partner is a filler, or as right as the right one.
+        hidden = jnp.where(alike | (real == 0), jnp.finfo(jnp.float32).min / 4, 0)
         both = [(u @ all_v.T / temperature + hidden), (v @ all_u.T / temperature + hidden)]
         if count:
             one, other = (count_hits(s[:, None], targets[:, None], weights[:, None]) for s in both)

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 
-def scores(similarities: np.ndarray) -> dict[str, float]:
+def scores(similarities: np.ndarray, alike: np.ndarray | None = None) -> dict[str, float]:
     """How often the right one is found, where query i belongs to candidate i.
 
     Of equally similar candidates the right one counts as the last, so a constant similarity
@@ -13,13 +13,18 @@ def scores(similarities: np.ndarray) -> dict[str, float]:
 
     Args:
       similarities: `[N, N]`, queries by candidates.
+      alike: `[N, N]`, candidates that would be as right as the right one, and are left out.
 
     Returns:
       `recall_1` and `recall_10`, the share of queries whose partner is the first, or among the
       first ten; `mean_reciprocal_rank`, the mean of 1/rank; `candidates`, N.
     """
     right = np.diagonal(similarities)[:, None]
-    ranks = np.sum(similarities >= right, axis=1)  # from 1: it is as similar as itself
+    ahead = similarities >= right
+    if alike is not None:
+        ahead &= ~alike
+    np.fill_diagonal(ahead, True)  # ranks are from 1
+    ranks = np.sum(ahead, axis=1)
     return {
         'recall_1': float(np.mean(ranks <= 1)),
         'recall_10': float(np.mean(ranks <= 10)),

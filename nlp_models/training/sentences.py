@@ -23,7 +23,7 @@ def read_lines(path: str) -> list[str]:
       InputError: where it cannot be read, is not UTF-8, has no line or an empty one.
     """
     try:
-        text = Path(path).read_text(encoding='utf-8')
+        text = Path(path).read_text(encoding='utf-8-sig')
     except OSError as error:
         raise InputError(f'input {path} cannot be read: {error.strerror}') from error
     except UnicodeDecodeError as error:
@@ -100,7 +100,7 @@ def embed_lines(
         built,
         source.params,
         source.tokenizer,
-        lines,
+        [line.lower() for line in lines] if said.lower else lines,
         pooling=pooling or said.pooling,
         normalize=said.normalize if normalize is None else normalize,
         max_length=said.max_length,

@@ -84,8 +84,6 @@ def resolve(config: Any) -> Any:
         named = 'family' in config.model
         require(named, 'init_from', config.init_from, 'must name a model: the config has none')
         return config
-    if config.model.get('family') == 'ngram':
-        raise InputError(f'init_from is {config.init_from!r}: an n-gram is counted anew')
     resolved = config.copy_and_resolve_references()
     with resolved.unlocked():
         if is_run(config.init_from):
@@ -94,6 +92,8 @@ def resolve(config: Any) -> Any:
             resolved.model = _how_to_run(group, read_shape(folder), config.model)
         else:
             resolved.model = pretrained_load.resolve(config.model, config.init_from)
+    if 'ngram' in (config.model.get('family'), resolved.model.family):
+        raise InputError(f'init_from is {config.init_from!r}: an n-gram is counted anew')
     return resolved
 
 

@@ -22,13 +22,13 @@ class Start(NamedTuple):
     Attributes:
       prompt: token ids.
       condition: what the model is conditioned on besides.
-      end: the token that ends a text, or None.
+      ends: the tokens any of which ends a text.
       shown: what the user is shown before the text.
     """
 
     prompt: np.ndarray
     condition: dict[str, np.ndarray]
-    end: int | None
+    ends: tuple[int, ...]
     shown: str
 
 
@@ -51,7 +51,7 @@ def make_start(run: Trained, *, prompt: str, source: str | None) -> Start:
     if isinstance(model, LanguageModel):
         require(source is None, 'source', source, 'is for sequence-to-sequence models')
         ids = tokenizer.frame(tokenizer.encode(prompt))
-        return Start(np.asarray(ids, np.int32), {}, tokenizer.special.get('eos'), prompt)
+        return Start(np.asarray(ids, np.int32), {}, tokenizer.ends, prompt)
     if not isinstance(model, Seq2Seq):
         raise InputError('the model is an encoder: it reads, and does not write')
     if source is None:
@@ -68,7 +68,7 @@ def make_start(run: Trained, *, prompt: str, source: str | None) -> Start:
         )
     condition = {'source': ids[None], 'source_lengths': np.array([len(ids)], np.int32)}
     prompt_ids = np.array([begin_id(tokenizer)], np.int32)
-    return Start(prompt_ids, condition, end_id(tokenizer), '')
+    return Start(prompt_ids, condition, (end_id(tokenizer),), '')
 
 
 def describe_state(run: Trained, start: Start, num_tokens: int) -> str:
@@ -107,8 +107,7 @@ def write(
     Raises:
       InputError: for a prompt that is empty or too long, or a setting out of range; at once.
     """
-    for text in stop:
-        require(len(text) > 0, 'stop', text, 'must not be empty')
+    _check_stop(stop)
     tokens = stream(
         run.model,
         run.params,
@@ -117,14 +116,20 @@ def write(
         every=every,
         key=key,
         sampling=sampling,
-        stop=() if start.end is None else ((start.end,),),
+        stop=tuple((end,) for end in start.ends),
         condition=start.condition,
     )
     return pieces_of_text(tokens, run.tokenizer, stop, before=start.prompt)
 
 
 def write_by_beams(
-    run: Trained, start: Start, *, num_tokens: int, num_beams: int, length_penalty: float
+    run: Trained,
+    start: Start,
+    *,
+    num_tokens: int,
+    num_beams: int,
+    length_penalty: float,
+    stop: Sequence[str] = (),
 ) -> str:
     """The likeliest text that beam search finds.
 
@@ -134,6 +139,7 @@ def write_by_beams(
       num_tokens: how many to add, at most.
       num_beams: how many texts are kept at a time.
       length_penalty: α.
+      stop: texts before which what is found is cut off.
 
     Returns:
       The text.
@@ -141,7 +147,8 @@ def write_by_beams(
     Raises:
       InputError: for a model whose texts have no end, and as `write`.
     """
-    if start.end is None:
+    _check_stop(stop)
+    if not start.ends:
         raise InputError('num_beams needs a model whose texts have an end: this one has no such')
     (found,) = beam_search(
         run.model,
@@ -149,8 +156,13 @@ def write_by_beams(
         [start.prompt],
         num_beams=num_beams,
         num_tokens=num_tokens,
-        end=start.end,
+        end=start.ends[0],
         length_penalty=length_penalty,
         condition=start.condition,
     )
-    return ''.join(pieces_of_text(found.tokens[:1], run.tokenizer, before=start.prompt))
+    return ''.join(pieces_of_text(found.tokens[:1], run.tokenizer, stop, before=start.prompt))
+
+
+def _check_stop(stop: Sequence[str]) -> None:
+    for text in stop:
+        require(len(text) > 0, 'stop', text, 'must not be empty')

@@ -9,6 +9,7 @@ import numpy as np
 from nlp_models import models
 from nlp_models.data import batches
 from nlp_models.data.masking import mask_tokens
+from nlp_models.data.pieces import frame_size
 from nlp_models.data.store import Dataset
 from nlp_models.errors import InputError, require
 from nlp_models.training.objectives import masked_language_modelling
@@ -43,8 +44,11 @@ def build(config: Any, dataset: Dataset, shape: Shape) -> Task:
     require(0 < rate < 1, 'mask_rate', rate, 'must be between 0 and 1')
     length, tokenizer = config.sequence_length, dataset.tokenizer
     check_length('sequence_length', length, model.context)
+    around = frame_size(tokenizer)
+    least = f'must be at least {around + 1}, for the {around} special tokens and one of the text'
+    require(length > around, 'sequence_length', length, least)
     for split in ('train', 'validation'):
-        batches.check(getattr(dataset, split), length, split)
+        batches.check(getattr(dataset, split), length - around, split)
     hide = partial(
         mask_tokens,
         # A tokenizer of our own has no such token: the task adds it behind the others.
@@ -59,18 +63,34 @@ def build(config: Any, dataset: Dataset, shape: Shape) -> Task:
         windows = batches.random_windows(
             dataset.train,
             batch_size=config.batch_size,
-            length=length,
+            length=length - around,
             seed=config.seed,
             step=step,
             **process,
         )
-        return hide(windows[:, :-1], seed=config.seed, step=step, **process)
+        framed = np.stack([tokenizer.frame(row) for row in windows[:, :-1]])
+        return hide(framed, seed=config.seed, step=step, **process)
+
+    def held_out(ids: np.ndarray, number: int) -> dict[str, np.ndarray]:
+        # By its number in the text, not by its batch, whose size depends on the devices.
+        framed = tokenizer.frame(ids)[None]
+        hidden = hide(framed, seed=EVALUATION_SEED, step=number)
+        missing = length - framed.shape[1]
+        return {
+            **{name: np.pad(value[0], (0, missing)) for name, value in hidden.items()},
+            'lengths': np.array(framed.shape[1], np.int32),
+        }
 
     def eval_batches(tokens: np.ndarray, rows: int) -> Iterator[dict[str, np.ndarray]]:
-        scored = batches.evaluation_batches(tokens, batch_size=rows, length=length)
+        scored = batches.evaluation_batches(tokens, batch_size=rows, length=length - around)
         for index, each in enumerate(scored):
-            hidden = hide(each.tokens[:, 1:], seed=EVALUATION_SEED, step=index)
-            yield {**hidden, 'weights': hidden['weights'] * each.weights}
+            sizes = each.weights.sum(axis=1).astype(int)  # 0: the batch is filled up
+            windows = [
+                held_out(row[1 : 1 + max(size, 1)], index * rows + place)
+                for place, (row, size) in enumerate(zip(each.tokens, sizes, strict=True))
+            ]
+            batch = {name: np.stack([window[name] for window in windows]) for name in windows[0]}
+            yield {**batch, 'weights': batch['weights'] * (sizes > 0)[:, None].astype(np.float32)}
 
     return Task(
         dataset=dataset,
