@@ -8,10 +8,6 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 
-# Where `run` finds what other tests compiled (conftest.py). Commands that are killed must not write
-# there: what they leave half-written would be found by others.
-READ_BACK: dict[str, str] = {}
-
 
 def text_file(folder, characters=6000):
     """A text with something to learn, and its path."""
@@ -81,7 +77,6 @@ def start(module, *flags, **options):
 
 def run(module, *flags, **options):
     """Run a command to its end; returns (exit status, stdout, stderr)."""
-    options['env'] = {**READ_BACK, **options.get('env', {})}
     process = start(module, *flags, **options)
     out, err = process.communicate(timeout=300)
     return process.returncode, out, err

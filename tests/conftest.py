@@ -14,8 +14,6 @@ import jax
 import pytest
 from jaxtyping import install_import_hook
 
-from tests import commands
-
 already = [name for name in sys.modules if name.split('.')[0] == 'nlp_models']
 if already:
     raise RuntimeError(f'imported before the shape checks were installed: {", ".join(already)}')
@@ -59,26 +57,14 @@ def pytest_addoption(parser):
     parser.addoption('--keep-compiled', metavar='FOLDER', help='read what an earlier run compiled')
 
 
-@pytest.fixture(autouse=True, scope='session')
-def compiled_programs(request, tmp_path_factory):
-    """What was compiled once is read back, in the modules that follow and in `commands.run`.
-
-    Each worker has a folder of its own, for JAX writes an entry while others may read it.
-    """
-    kept = request.config.getoption('--keep-compiled')
+def pytest_configure(config):
+    kept = config.getoption('--keep-compiled')
     if kept:
-        worker = os.environ.get('PYTEST_XDIST_WORKER', 'gw0')
-        folder = Path(kept).expanduser().resolve() / worker
-    else:
-        folder = tmp_path_factory.mktemp('compiled')
-    commands.READ_BACK.update(
-        JAX_COMPILATION_CACHE_DIR=str(folder),
-        JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS='0',
-        JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES='0',
-    )
-    jax.config.update('jax_compilation_cache_dir', str(folder))
-    jax.config.update('jax_persistent_cache_min_compile_time_secs', 0)
-    jax.config.update('jax_persistent_cache_min_entry_size_bytes', 0)
+        # A folder for each worker: JAX writes an entry while others may read it.
+        folder = Path(kept).expanduser().resolve() / os.environ.get('PYTEST_XDIST_WORKER', 'gw0')
+        jax.config.update('jax_compilation_cache_dir', str(folder))
+        jax.config.update('jax_persistent_cache_min_compile_time_secs', 0)
+        jax.config.update('jax_persistent_cache_min_entry_size_bytes', 0)
 
 
 @pytest.fixture(autouse=True, scope='module')

@@ -256,7 +256,7 @@ def test_what_config_json_does_not_say(tmp_path):
 # ---- tokenizers and sentences ---------------------------------------------------------------
 
 
-def write_tokenizer(folder, words=('[PAD]', '[UNK]', 'a', 'b', '</s>', '<s>')):
+def write_tokenizer(folder, words=('[PAD]', '[UNK]', 'a', 'b', '</s>', '<s>'), special=()):
     from tokenizers import Tokenizer as HuggingFaceTokenizer
     from tokenizers import models as kinds
     from tokenizers import pre_tokenizers
@@ -264,7 +264,7 @@ def write_tokenizer(folder, words=('[PAD]', '[UNK]', 'a', 'b', '</s>', '<s>')):
     vocabulary = {word: number for number, word in enumerate(words)}
     tokenizer = HuggingFaceTokenizer(kinds.WordLevel(vocabulary, unk_token='[UNK]'))
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-    tokenizer.add_special_tokens([word for word in words if word[0] == '<'])
+    tokenizer.add_special_tokens([*special])
     tokenizer.save(str(folder / 'tokenizer.json'))
 
 
@@ -273,7 +273,7 @@ def test_a_folder_with_a_tokenizer(tmp_path):
     ids: dict[str, Any] = dict(eos_token_id=[4, 3], pad_token_id=60)
     folder = write_folder(tmp_path, 'llama', **ids)
     assert load(folder).tokenizer is None
-    write_tokenizer(folder)
+    write_tokenizer(folder, special=('</s>', '<s>'))
     (folder / 'special_tokens_map.json').write_text('{"bos_token": {"content": "<s>"}}')
     imported = load(folder)
     assert isinstance(imported.tokenizer, Tokenizer)

@@ -172,9 +172,9 @@ def test_a_tokenizer_goes_along(tmp_path):
     again = load(tmp_path / 'out')
     assert first.tokenizer is not None
     assert again.tokenizer is not None
-    assert again.tokenizer.special == first.tokenizer.special == {'bos': 5, 'eos': 4, 'pad': 0}
+    assert again.tokenizer.special == first.tokenizer.special == {'eos': 4, 'pad': 0}
     assert again.tokenizer.to_json() == first.tokenizer.to_json()
-    assert again.architecture.special == {'bos': 5, 'eos': 4, 'pad': 0}
+    assert again.architecture.special == {'eos': 4, 'pad': 0}
     several = first.tokenizer._replace(ends=(4, 5))
     export(tmp_path / 'several', first.model, first.params, **sizes, tokenizer=several)
     assert load(tmp_path / 'several').architecture.ends == (4, 5)

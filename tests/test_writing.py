@@ -169,6 +169,11 @@ def test_beams_write_the_best_text():
         )
         want = CHARS.decode([i for i in beams.tokens[0] if i < V])
         assert write_by_beams(run, start, length_penalty=alpha, **how) == want
+        assert len(want) > 2
+        cut = write_by_beams(run, start, length_penalty=alpha, stop=(want[1:3],), **how)
+        assert cut == want[: want.index(want[1:3])]
+    with pytest.raises(InputError, match=r"^stop is ''"):
+        write_by_beams(run, start, length_penalty=1.0, stop=('',), **how)
     plain = language()
     start = make_start(plain, prompt='a', source=None)
     with pytest.raises(InputError, match=r'^num_beams needs a model whose texts have an end'):

@@ -142,7 +142,7 @@ def write_by_beams(
       stop: texts before which what is found is cut off.
 
     Returns:
-      The text.
+      The text; of several ends that a model knows, beams end with the first.
 
     Raises:
       InputError: for a model whose texts have no end, and as `write`.
