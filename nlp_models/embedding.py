@@ -31,6 +31,7 @@ def embed_texts(
     pooling: str = 'mean',
     normalize: bool = True,
     max_length: int | None = None,
+    lower: bool = False,
 ) -> np.ndarray:
     """One vector for each text.
 
@@ -45,6 +46,7 @@ def embed_texts(
       pooling: 'mean', 'cls' or 'last' (`heads.pool`).
       normalize: whether the vectors are to have length 1.
       max_length: tokens that texts are cut to, special ones counted; None for what the model reads.
+      lower: whether texts are made lower-case first.
 
     Returns:
       `[N, D]` float32, in the order of the texts.
@@ -56,6 +58,7 @@ def embed_texts(
     require(pooling in POOLINGS, 'pooling', pooling, f'must be one of {", ".join(POOLINGS)}')
     limits = [limit for limit in (max_length, model.context) if limit is not None]
     limit = min(limits, default=None)
+    texts = [text.lower() for text in texts] if lower else texts
     ids = [_frame(tokenizer, tokenizer.encode(text), limit, i) for i, text in enumerate(texts)]
     lengths = np.array([len(each) for each in ids], np.int32)
     order = np.argsort(-lengths, kind='stable')  # the longest first: if it fits, all do

@@ -16,6 +16,7 @@ from nlp_models.data.tokenizers import learn_tokenizer
 from nlp_models.embedding import embed_texts, padded_length
 from nlp_models.errors import InputError
 from nlp_models.heads import pool
+from nlp_models.pretrained.sentences import Sentences
 from nlp_models.training import retrieval
 from tests.test_pretrained_tokenizer import pretrained_tokenizer, word_piece
 
@@ -96,6 +97,16 @@ def test_texts_are_cut_off_at_what_can_be_read(given, limit):
     np.testing.assert_array_equal(found, embed_texts(model, params, CHARS, cut, max_length=given))
     want = one_by_one('transformer', cut, 'mean', True)
     np.testing.assert_allclose(found, want, rtol=1e-5, atol=1e-6)
+
+
+def test_what_a_folder_says_of_sentences_is_what_can_be_asked_for():
+    model, params = small('gru')
+    said = Sentences(pooling='last', normalize=False, max_length=5, lower=True)
+    found = embed_texts(model, params, CHARS, ['ABC', 'Jihgfedc'], **said._asdict())
+    want = one_by_one('gru', ['abc', 'jihgfedc'], 'last', False, 5)
+    np.testing.assert_allclose(found, want, rtol=1e-5, atol=1e-6)
+    plain = embed_texts(model, params, CHARS, ['ABC'], **said._replace(lower=False)._asdict())
+    assert np.abs(plain - want[:1]).max() > 0.01
 
 
 def test_a_model_without_bound_reads_all_of_a_text():

@@ -100,8 +100,9 @@ def embed_lines(
         built,
         source.params,
         source.tokenizer,
-        [line.lower() for line in lines] if said.lower else lines,
+        lines,
         pooling=pooling or said.pooling,
         normalize=said.normalize if normalize is None else normalize,
         max_length=said.max_length,
+        lower=said.lower,
     )
