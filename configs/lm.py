@@ -13,7 +13,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from nlp_models.errors import InputError
-from nlp_models.models import CELLS
+from nlp_models.models import ABLATED, CELLS
 
 LINEAR = ('mingru', 'minlstm', 'linear')  # the cells that are linear in their carry, without a W
 
@@ -85,13 +85,15 @@ def _model(family: str) -> dict:
 
 
 def recurrent(family: str) -> dict:
-    """The `model` group of a cell's family."""
+    """The `model` group of a cell's family, an ablated one (`recurrent/ablations.py`) included."""
     extra = {
         'rnn': dict(activation='tanh'),  # σ: tanh or sigmoid
         'lstm': dict(forget_bias=1.0),  # where the forget gate's bias starts
         'gru': dict(reset_after=False),  # reset after the product (cuDNN's, torch's), not before
         'minlstm': dict(forget_bias=1.0),
     }.get(family, {})
+    if family in ABLATED and ABLATED[family].forget_gate is not None:
+        extra.update(forget_bias=1.0)
     if family in LINEAR:
         # Their gates see x_t alone: one layer by itself remembers little of what it has read.
         extra.update(residual=True, num_layers=2)
@@ -124,7 +126,8 @@ def transformer(**fields: Any) -> dict:
             num_kv_heads=0,  # heads of keys and values, shared by several queries'; 0: num_heads
             head_size=0,  # 0: hidden_size / num_heads
             feed_forward_size=0,  # 0: 4 × hidden_size
-            norm='pre',  # or post, as in the 2017 paper
+            norm='pre',  # post, as in the 2017 paper; or none at all, an ablation
+            skip_connections=True,  # x + f(x), and not f(x) alone, an ablation
             norm_type='layer',  # or rms
             norm_epsilon=1e-5,
             activation='gelu_tanh',  # gelu, gelu_tanh, relu or silu

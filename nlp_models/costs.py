@@ -8,12 +8,11 @@ own count cannot serve: it has the body of a scan once, whatever its length.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 
 from nlp_models import trees
-from nlp_models.types import LanguageModel
 
 FORWARD, FORWARD_BACKWARD = 1, 3  # passes, each as many operations as the forward pass
 
@@ -51,8 +50,8 @@ class Recurrence(NamedTuple):
         return self.carries * self.hidden_size
 
 
-def count_parameters(model: LanguageModel) -> int:
-    """How many parameters a model has; none is made."""
+def count_parameters(model: Any) -> int:
+    """How many parameters a model of any kind has, by its `init`; none is made."""
     return trees.count(jax.eval_shape(model.init, jax.random.key(0)))
 
 

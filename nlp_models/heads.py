@@ -80,6 +80,45 @@ def language_model(ends: Ends, body: SequenceModel, context: int | None) -> Lang
     return LanguageModel(init, start, apply, context)
 
 
+def vector_model(
+    body: SequenceModel, *, input_size: int, width: int, output_width: int, output_size: int
+) -> SequenceModel:
+    """Real vectors in place of tokens, and a linear readout in place of logits.
+
+        y_t = (body of (x_t E)) V + b_o
+
+    Args:
+      body: what is between them.
+      input_size: C, of the vectors read.
+      width: of what the body reads.
+      output_width: of what the body gives.
+      output_size: O, of what is read out.
+
+    Returns:
+      From x `[B, T, C]` to y `[B, T, O]`, both float32, with parameters `embed`, `body`, `head`.
+    """
+
+    def init(key: Key) -> Params:
+        key_embed, key_body, key_head = jax.random.split(key, 3)
+        kernel = jax.random.normal(key_embed, (input_size, width)) / math.sqrt(input_size)
+        readout = jax.random.normal(key_head, (output_width, output_size)) / math.sqrt(output_width)
+        return {
+            'embed': {'kernel': kernel},
+            'body': body.init(key_body),
+            'head': {'kernel': readout, 'bias': jnp.zeros(output_size)},
+        }
+
+    def start(params: Params, batch_size: int, max_length: int = 0) -> State:
+        return body.start(params['body'], batch_size, max_length)
+
+    def apply(params: Params, state: State, x: Float[Array, 'B T C'], *, lengths=None, key=None):
+        x = x @ params['embed']['kernel']
+        state, y = body.apply(params['body'], state, x, lengths=lengths, key=key)
+        return state, y @ params['head']['kernel'] + params['head']['bias']
+
+    return SequenceModel(init, start, apply)
+
+
 def seq2seq(
     ends: Ends,
     encoder: Encoder,

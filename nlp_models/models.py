@@ -16,7 +16,7 @@ from nlp_models.attention.encoder import make_encoder
 from nlp_models.attention.encoder_decoder import make_conditioned_decoder
 from nlp_models.attention.fields import DTYPES, block_config, choose, layer_options
 from nlp_models.errors import InputError, require
-from nlp_models.recurrent import adjoints, cells, diagonals, linear
+from nlp_models.recurrent import ablations, adjoints, cells, diagonals, linear
 from nlp_models.recurrent.cells import Cell
 from nlp_models.recurrent.conditioned import ATTENTIONS, make_conditioned_stack
 from nlp_models.recurrent.encoder import make_encoder as make_recurrent_encoder
@@ -51,6 +51,10 @@ CELLS: dict[str, Callable[[Any], Cell]] = {
     ),
     'linear': lambda m: Cell(linear.linear, gates=1, terms=linear.linear_terms, decay=True),
 }
+
+
+# Cells with a part taken out, for studies; families too, but listed apart.
+ABLATED: dict[str, Cell] = ablations.CELLS
 
 
 def _gru() -> Cell:
@@ -116,6 +120,69 @@ def build_language_model(model: Any, *, vocab_size: int, max_length: int) -> Lan
     return built
 
 
+def build_body(model: Any, *, max_length: int) -> SequenceModel:
+    """The stack of a decoder alone, without embedding and head: vectors to vectors.
+
+    Args:
+      model: a config's `model` group, of the architecture 'decoder' and no n-gram.
+      max_length: as in `build`.
+
+    Returns:
+      A `SequenceModel` from x `[B, T, D]`, D being `embed_size` or else `hidden_size`, to y
+      `[B, T, hidden_size]`.
+
+    Raises:
+      InputError: as `build`, and for an n-gram or another architecture.
+    """
+    known = (*CELLS, *ABLATED, 'transformer')
+    require(model.family in known, 'model.family', model.family, f'must be one of {known}')
+    require(
+        model.architecture == 'decoder',
+        'model.architecture',
+        model.architecture,
+        'must be decoder',
+    )
+    if model.family == 'transformer':
+        options = layer_options(model)
+        context = model.max_positions or max_length
+        return make_decoder(block_config(model), max_length=context, **options)
+    cell = find_cell(model)
+    width = model.get('embed_size', 0) or model.hidden_size
+    return _recurrent_decoder(model, cell, width, _stack_options(model, cell))
+
+
+def build_vector_model(
+    model: Any, *, input_size: int, output_size: int, max_length: int
+) -> SequenceModel:
+    """`build_body` with a linear layer before it and one behind it (`heads.vector_model`).
+
+    Args:
+      model: as in `build_body`.
+      input_size: C, of the vectors read.
+      output_size: O, of the vectors given.
+      max_length: as in `build`.
+
+    Returns:
+      A `SequenceModel` from x `[B, T, C]` to y `[B, T, O]`.
+
+    Raises:
+      InputError: as `build_body`.
+    """
+    return heads.vector_model(
+        build_body(model, max_length=max_length),
+        input_size=input_size,
+        width=model.get('embed_size', 0) or model.hidden_size,
+        output_width=model.hidden_size,
+        output_size=output_size,
+    )
+
+
+def find_cell(model: Any) -> Cell:
+    """The cell of a recurrent family, one of `CELLS` or `ABLATED`."""
+    name = model.family
+    return ABLATED[name] if name in ABLATED else CELLS[name](model)
+
+
 def _build(model: Any, vocab_size: int, max_length: int, source_length: int) -> Any:
     match model.family:
         case 'ngram':
@@ -123,7 +190,7 @@ def _build(model: Any, vocab_size: int, max_length: int, source_length: int) -> 
             return ngram.build(order=model.order, vocab_size=vocab_size)
         case 'transformer':
             make = _transformer
-        case family if family in CELLS:
+        case family if family in CELLS or family in ABLATED:
             make = _recurrent
         case family:
             known = ', '.join(('ngram', *CELLS, 'transformer'))
@@ -190,19 +257,13 @@ def _transformer(model: Any, vocab_size: int, max_length: int, source_length: in
 
 def _recurrent(model: Any, vocab_size: int, max_length: int, source_length: int) -> Any:
     del max_length, source_length  # a state of constant size reads texts of any length
-    cell = CELLS[model.family](model)
+    cell = find_cell(model)
     size, decoding = model.hidden_size, model.architecture == 'decoder'
     ends = _ends(model, vocab_size, size if model.architecture != 'encoder' else 2 * size)
-    common = dict(
-        num_layers=model.num_layers,
-        hidden_size=size,
-        dropout_rate=model.dropout_rate,
-        orthogonal=cell.terms is None and model.orthogonal,
-        forget_bias=0.0 if cell.forget_gate is None else model.forget_bias,
-        evaluate=make_evaluation(cell, model.evaluation, model.backward),
-    )
+    common = _stack_options(model, cell)
     if decoding:
-        return heads.language_model(ends, _recurrent_decoder(model, cell, ends, common), None)
+        body = _recurrent_decoder(model, cell, ends.embed_size, common)
+        return heads.language_model(ends, body, None)
     require(
         not model.residual,
         'model.residual',
@@ -236,13 +297,25 @@ def _recurrent(model: Any, vocab_size: int, max_length: int, source_length: int)
     )
 
 
-def _recurrent_decoder(model: Any, cell: Cell, ends: heads.Ends, common: dict) -> SequenceModel:
+def _stack_options(model: Any, cell: Cell) -> dict[str, Any]:
+    """The arguments that all stacks of a cell have in common."""
+    return dict(
+        num_layers=model.num_layers,
+        hidden_size=model.hidden_size,
+        dropout_rate=model.dropout_rate,
+        orthogonal=cell.terms is None and model.orthogonal,
+        forget_bias=0.0 if cell.forget_gate is None else model.forget_bias,
+        evaluate=make_evaluation(cell, model.evaluation, model.backward),
+    )
+
+
+def _recurrent_decoder(model: Any, cell: Cell, input_size: int, common: dict) -> SequenceModel:
     if not model.residual:
-        return make_stack(cell, input_size=ends.embed_size, **common)
+        return make_stack(cell, input_size=input_size, **common)
     require(
-        ends.embed_size == ends.width,
+        input_size == model.hidden_size,
         'model.embed_size',
-        ends.embed_size,
-        f'must equal hidden_size, {ends.width}, or be 0, where layers are residual',
+        input_size,
+        f'must equal hidden_size, {model.hidden_size}, or be 0, where layers are residual',
     )
     return make_residual_stack(cell, **common, backward=model.backward)

@@ -282,8 +282,11 @@ def block_by_hand(config, params, x, memory: Any = None, lengths: Any = None):
     for name, part in parts:
         if name == 'cross_attention' and not config.cross:
             continue
-        gains = params[f'{name}_norm']
-        x = x + part(norm(gains, x)) if config.norm == 'pre' else norm(gains, x + part(x))
+        gains = params.get(f'{name}_norm')
+        assert (gains is None) == (config.norm == 'none')
+        y = part(norm(gains, x) if config.norm == 'pre' else x)
+        y = x + y if config.skip_connections else y
+        x = norm(gains, y) if config.norm == 'post' else y
     return x
 
 
@@ -312,6 +315,10 @@ def random_like(tree):
         {'activation': 'gelu', 'norm': 'post', 'causal': False},
         {'cross': True, 'causal': False, 'attention': 'chunked'},
         {'cross': True, 'norm': 'post', 'num_kv_heads': 1},
+        {'norm': 'none', 'rotary': Rotary()},
+        {'norm': 'pre', 'skip_connections': False},
+        {'norm': 'post', 'skip_connections': False, 'norm_type': 'rms', 'use_bias': False},
+        {'cross': True, 'causal': False, 'norm': 'none', 'skip_connections': False},
     ],
     ids=str,
 )
@@ -340,6 +347,30 @@ def test_block_is_its_equations(fields):
     np.testing.assert_allclose(y, want, rtol=0, atol=1e-5 * np.abs(want).max())
     used = {'bias' in path for path in trees_paths(params) if 'qkv' in path}
     assert (True in used) == (config.use_bias or config.qkv_bias)
+
+
+@pytest.mark.parametrize('norm', ['pre', 'post', 'none'])
+@pytest.mark.parametrize('skip', [True, False])
+def test_a_stack_with_parts_taken_out(norm, skip):
+    """A final norm just where norms come first; weights start smaller just where x is added."""
+    config = BlockConfig(D, H, F, 2, norm=norm, skip_connections=skip)
+    layers = Layers(config, max_length=T, positions='none')
+    params = layers.init(jax.random.key(0))
+    parts = ['attention_norm', 'feed_forward_norm'] if norm != 'none' else []
+    assert ('final_norm' in params) == (norm == 'pre')
+    assert set(params['layer_1']) == {'attention', 'feed_forward', *parts}
+    down = params['layer_0']['feed_forward']['down']['kernel']
+    scale = 0.02 / (2 if skip else 1)  # √(2L) = 2
+    np.testing.assert_allclose(np.std(down), scale, rtol=0.2)
+    params = random_like(params)
+    x = f32(normal(B, T, D))
+    _, y = layers.run(f32(params), x)
+    want = np.asarray(x, np.float64)
+    for name in layers.names:
+        want = block_by_hand(config, params[name], want, None, None)
+    if norm == 'pre':
+        want = layer_norm(params['final_norm'], want)
+    np.testing.assert_allclose(y, want, rtol=0, atol=1e-5 * np.abs(want).max())
 
 
 def trees_paths(tree):

@@ -36,6 +36,7 @@ FAMILIES: dict[str, tuple[str, dict]] = {
     'linear_residual': ('linear', {}),
     'transformer_none': ('transformer', {'positions': 'none', 'tie_embeddings': True}),
     'transformer_scanned': ('transformer', {'scan_layers': True, 'positions': 'learned'}),
+    'transformer_bare': ('transformer', {'norm': 'none', 'skip_connections': False}),
     'transformer_remat': ('transformer', {'remat': True, 'activation': 'relu', 'use_bias': False}),
     **{
         f'transformer_{positions}_{norm}': ('transformer', {'positions': positions, 'norm': norm})

@@ -9,7 +9,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from nlp_models.analysis import page, plots
+from nlp_models.analysis import drawing, page
 from nlp_models.analysis.sentences import sentences
 
 LENGTHS = (64, 256, 1024, 4096)
@@ -155,7 +155,7 @@ def test_nobody_or_everybody_beats_the_ngram(results, tmp_path, best, expected):
     assert f'In 60 s of training each, {expected} neural family beats' in said['baseline']
     for name, bits in BITS.items():
         gap = f'by {best - bits:.3f}' if expected == 'every' else f'{bits - best:.3f} above'
-        assert f'{plots.label(name)} ({gap})' in said['baseline']
+        assert f'{drawing.label(name)} ({gap})' in said['baseline']
     assert 'do not' not in said['baseline']
     assert ('First below' in said['learning']) == (expected == 'every')
     assert ('At no moment below' in said['learning']) == (expected == 'no')
@@ -263,12 +263,12 @@ def test_single_length_and_nothing_measured(results, tmp_path):
 
 
 def test_a_new_family_gets_its_own_style(results):
-    before = plots.styles(results['families'])
+    before = drawing.styles(results['families'])
     results['families']['mgu'] = neural(2.27, 40000.0)
-    after = plots.styles(results['families'])
+    after = drawing.styles(results['families'])
     assert all(after[name] == style for name, style in before.items())
     assert len({style.color for style in after.values()}) == len(after)
-    many = plots.styles([f'cell_{i}' for i in range(40)])
+    many = drawing.styles([f'cell_{i}' for i in range(40)])
     assert len(set(many.values())) == len(many)
     assert 'MGU (by 0.040)' in sentences(results)['baseline']
 
@@ -278,7 +278,7 @@ def test_page_is_whole(results, tmp_path):
     results['families']['<b>$x^'] = neural(2.28, 41000.0)
     reader = read(page.write_page(json.loads(json.dumps(results)), tmp_path))
     for name in results['families']:
-        assert plots.label(name) in reader.text
+        assert drawing.label(name) in reader.text
     for wanted in ('<pydoc> & co', '1234', '4,123,456', '<b>$x^', page.COMMAND):
         assert wanted in reader.text
     assert all(sentence in reader.text for sentence in sentences(results).values())

@@ -130,6 +130,10 @@ def test_a_model_of_ours_comes_back_as_what_it_computes(tmp_path, name):
     ('fields', 'said'),
     [
         (dict(GPT2, norm='post'), "gpt2, would need model.norm='pre' (it is 'post')"),
+        (dict(GPT2, norm='none'), "gpt2, would need model.norm='pre' (it is 'none')"),
+        (dict(GPT2, skip_connections=False), 'model.skip_connections=True (it is False)'),
+        (dict(LLAMA, skip_connections=False), 'model.skip_connections=True (it is False)'),
+        (dict(BERT, skip_connections=False), 'model.skip_connections=True (it is False)'),
         (dict(positions='sinusoidal'), "model.positions='learned' (it is 'sinusoidal')"),
         (dict(LLAMA, qkv_bias=True, window=4), 'model.'),
         (dict(LLAMA, embed_norm=True), 'model.embed_norm=False (it is True)'),

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from nlp_models.analysis import plots
-from nlp_models.analysis.plots import Results, in_seconds, is_number, label
+from nlp_models.analysis.drawing import in_seconds, is_number, label
+from nlp_models.analysis.plots import Results
 from nlp_models.analysis.sentences import sentences
 
 COMMAND = 'python -m experiments.compare'

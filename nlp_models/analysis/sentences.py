@@ -7,7 +7,8 @@ called equal, so no sentence claims a difference that its own digits do not show
 from collections.abc import Callable, Iterable, Mapping
 
 from nlp_models.analysis import plots
-from nlp_models.analysis.plots import Results, in_bytes, in_seconds, is_number, label
+from nlp_models.analysis.drawing import in_bytes, in_seconds, is_number, label
+from nlp_models.analysis.plots import Results
 
 SAME = 1.1  # times that values may differ and still be said to stay the same
 

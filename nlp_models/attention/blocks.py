@@ -42,7 +42,8 @@ def dense(
     use_bias: bool | None = None,
 ) -> nn.Dense:
     """X W + b; `residual` marks the layers whose result is added to the residual stream."""
-    scale = 1 / math.sqrt(2 * config.num_layers) if residual else 1.0
+    added = residual and config.skip_connections
+    scale = 1 / math.sqrt(2 * config.num_layers) if added else 1.0
     if config.init_std > 0:
         init = nn.initializers.normal(config.init_std * scale)
     else:
@@ -163,6 +164,9 @@ class Block(nn.Module):
 
     pre:   x ← x + Attention(LN(x));  x ← x + Cross(LN(x), memory);  x ← x + FFN(LN(x))
     post:  x ← LN(x + Attention(x));  x ← LN(x + Cross(x, memory));  x ← LN(x + FFN(x))
+    none:  x ← x + Attention(x);  x ← x + Cross(x, memory);  x ← x + FFN(x)
+
+    Without skip connections the `x +` is gone from each.
     """
 
     config: BlockConfig
@@ -181,13 +185,14 @@ class Block(nn.Module):
         c = self.config
 
         def part(x: Any, function: Any, name: str, index: int) -> tuple[Any, Any]:
-            norm = Norm(c, name=name)
-            y, aux = function(norm(x) if c.norm == 'pre' else x)
+            norm = None if c.norm == 'none' else Norm(c, name=name)
+            y, aux = function(norm(x) if norm and c.norm == 'pre' else x)
             if key is not None and c.dropout_rate > 0:
                 y = nn.Dropout(c.dropout_rate, deterministic=False)(
                     y, rng=jax.random.fold_in(key, index)
                 )
-            return (x + y if c.norm == 'pre' else norm(x + y)), aux
+            y = x + y if c.skip_connections else y
+            return (norm(y) if norm and c.norm == 'post' else y), aux
 
         attention = SelfAttention(c, name='attention')
         feed_forward = FeedForward(c, name='feed_forward')

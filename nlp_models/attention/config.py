@@ -15,7 +15,7 @@ ACTIVATIONS = {
     'relu': lambda x, *, backward: jax.nn.relu(x),
     'silu': lambda x, *, backward: jax.nn.silu(x),
 }
-NORMS = ('pre', 'post')
+NORMS = ('pre', 'post', 'none')
 NORM_TYPES = ('layer', 'rms')
 ROTARY_SCALINGS = ('none', 'linear', 'llama3')
 
@@ -51,11 +51,14 @@ class BlockConfig:
       num_heads: H, of the queries.
       feed_forward_size: F.
       num_layers: L of the whole stack: what is added to the residual starts 1/√(2L) smaller
-        (GPT-2, section 2.3).
+        (GPT-2, section 2.3), where there is one.
       num_kv_heads: heads of keys and values, each shared by H / num_kv_heads queries' heads
         (Ainslie et al. 2023); 0 for H.
       head_size: K; 0 for D / H.
-      norm: 'pre', x + f(LN(x)); or 'post', LN(x + f(x)), as in Vaswani et al. 2017.
+      norm: 'pre', x + f(LN(x)); 'post', LN(x + f(x)), as in Vaswani et al. 2017; or 'none',
+        x + f(x), to see what norms are for.
+      skip_connections: whether x is added to f(x); without it a layer is f alone, to see what that
+        is for.
       norm_type: 'layer', or 'rms' (Zhang & Sennrich 2019).
       norm_epsilon: ε under the root.
       activation: σ, a key of `ACTIVATIONS`; GPT-2 has 'gelu_tanh', the 2017 paper 'relu'.
@@ -82,6 +85,7 @@ class BlockConfig:
     num_kv_heads: int = 0
     head_size: int = 0
     norm: str = 'pre'
+    skip_connections: bool = True
     norm_type: str = 'layer'
     norm_epsilon: float = 1e-5
     activation: str = 'gelu_tanh'

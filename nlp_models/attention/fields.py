@@ -82,6 +82,7 @@ def block_config(model: Any) -> BlockConfig:
         feed_forward_size=model.feed_forward_size or 4 * width,
         num_layers=model.num_layers,
         norm=choose(model, 'norm', NORMS),
+        skip_connections=model.skip_connections,
         norm_type=choose(model, 'norm_type', NORM_TYPES),
         norm_epsilon=epsilon,
         activation=model.activation,

@@ -4,10 +4,10 @@ from collections.abc import Callable
 from typing import Any
 
 from nlp_models import allocator, timing
-from nlp_models.benchmark import machine
 from nlp_models.benchmark.peers import Peer
 from nlp_models.benchmark.results import Results, Row
 from nlp_models.benchmark.works import Work
+from nlp_models.training import machine
 
 
 def at_least(quantity: str, value: float | None, bar: float) -> list[Row]:

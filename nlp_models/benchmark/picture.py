@@ -10,7 +10,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from nlp_models.analysis.plots import in_counts, in_seconds
+from nlp_models.analysis.drawing import in_counts, in_seconds
 
 # Okabe & Ito's colours, light enough for black letters, and the names as they are written.
 STYLES = {

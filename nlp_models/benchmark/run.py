@@ -14,7 +14,6 @@ from nlp_models.benchmark import (
     generation_rows,
     language_rows,
     loop_rows,
-    machine,
     parallel_rows,
     recurrent_rows,
     report,
@@ -23,6 +22,7 @@ from nlp_models.benchmark import (
 from nlp_models.benchmark.bench import Bench
 from nlp_models.benchmark.results import Results
 from nlp_models.errors import RunError, require
+from nlp_models.training import machine
 
 # What a config's `parts` may name, in the order in which it is done.
 PARTS: dict[str, Callable[[Bench], None]] = {

@@ -72,6 +72,7 @@ def _needs(fields: Fields) -> dict[str, tuple[Any, ...]]:
         architecture=('encoder',),
         positions=('learned',),
         norm=('post',),
+        skip_connections=(True,),
         norm_type=('layer',),
         gated=(False,),
         embed_norm=(True,),

@@ -94,6 +94,7 @@ def architecture_fields(**fields: Any) -> Fields:
             family='transformer',
             architecture='decoder',
             norm='pre',
+            skip_connections=True,
             norm_type='layer',
             gated=False,
             positions='learned',

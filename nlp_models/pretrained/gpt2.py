@@ -61,6 +61,7 @@ def _needs(fields: Fields) -> dict[str, tuple[Any, ...]]:
         architecture=('decoder',),
         positions=('learned',),
         norm=('pre',),
+        skip_connections=(True,),
         norm_type=('layer',),
         gated=(False,),
         embed_norm=(False,),

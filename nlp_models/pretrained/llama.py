@@ -139,6 +139,7 @@ def _needs(fields: Fields, *, kind: str) -> dict[str, tuple[Any, ...]]:
         architecture=('decoder',),
         positions=('rotary',),
         norm=('pre',),
+        skip_connections=(True,),
         norm_type=('rms',),
         gated=(True,),
         embed_norm=(False,),

@@ -15,7 +15,7 @@ from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
 from nlp_models.heads import pool
-from nlp_models.types import LanguageModel, Seq2Seq, TextEncoder
+from nlp_models.types import LanguageModel, Seq2Seq, SequenceModel, TextEncoder
 
 Objective = Callable[..., tuple[Any, Any]]  # (Sums, or what else an evaluation counts; carry)
 
@@ -130,6 +130,51 @@ def language_modelling(model: LanguageModel, *, dropout: bool = False) -> Object
         # The gradient stops at the state handed over: truncated back-propagation through time.
         carry = None if carry is None else jax.lax.stop_gradient(state)
         return Sums(jnp.sum(nats * weights), jnp.sum(weights)), carry
+
+    return objective
+
+
+def labelling(model: LanguageModel, *, count: bool = False) -> Objective:
+    """The cross-entropy of a label at each place of what is read, not of the next token.
+
+    Args:
+      model: the model; its logits at a place are of that place's label.
+      count: give `Hits`, over the places that are scored, in place of `Sums`.
+
+    Returns:
+      An objective over batches of `inputs` and `targets` `[B, T]` int32, `weights` `[B, T]` of the
+      loss and `scored` `[B, T]`, 1 at the places that count (`data.synthetic.Examples`).
+    """
+
+    def objective(params, carry, batch, key=None):
+        del carry, key
+        inputs, targets = batch['inputs'], batch['targets']
+        _, logits = model.apply(params, model.start(params, inputs.shape[0]), inputs)
+        if count:
+            return count_hits(logits, targets, batch['scored']), None
+        nats = cross_entropy(logits, targets)
+        return Sums(jnp.sum(nats * batch['weights']), jnp.sum(batch['weights'])), None
+
+    return objective
+
+
+def regression(model: SequenceModel) -> Objective:
+    """The squared error of one number that is known once the whole row has been read.
+
+    Args:
+      model: from vectors to vectors of width 1 (`models.build_vector_model`).
+
+    Returns:
+      An objective over batches of `inputs` `[B, T, C]` and `targets` `[B]`: the squared errors,
+      summed, and the number of rows.
+    """
+
+    def objective(params, carry, batch, key=None):
+        del carry, key
+        inputs = batch['inputs']
+        _, y = model.apply(params, model.start(params, inputs.shape[0]), inputs)
+        errors = y[:, -1, 0] - batch['targets']
+        return Sums(jnp.sum(jnp.square(errors)), jnp.asarray(float(len(errors)))), None
 
     return objective
 

@@ -9,7 +9,6 @@ import importlib.metadata
 import json
 import os
 import platform
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ import ml_collections
 
 from nlp_models.data.tokenizers import Tokenizer, tokenizer_from_json
 from nlp_models.errors import InputError
+from nlp_models.training import machine
 from nlp_models.training.tasks.task import Shape
 
 # Fields that a run already begun may be given anew. With other `steps` the schedule stretches to
@@ -253,7 +253,7 @@ def make_manifest(**facts: Any) -> dict[str, Any]:
         'platform': platform.platform(),
         'devices': {'kind': devices[0].device_kind, 'platform': devices[0].platform},
         'flags': {'XLA_FLAGS': os.environ.get('XLA_FLAGS', ''), 'arguments': sys.argv[1:]},
-        'git_commit': _git_commit(),
+        'git_commit': machine.commit(),
         **facts,
     }
 
@@ -291,21 +291,3 @@ def describe_data(dataset: Any) -> dict[str, Any]:
             for split in ('train', 'validation', 'test')
         },
     }
-
-
-def _git_commit() -> str | None:
-    """The commit of this checkout, with `+` where files differ from it; None outside of one."""
-    root = Path(__file__).resolve().parent
-
-    def git(*arguments):
-        return subprocess.run(
-            ['git', *arguments], cwd=root, capture_output=True, text=True, check=True
-        ).stdout.strip()
-
-    try:
-        if Path(git('rev-parse', '--show-toplevel')) != root.parents[1]:
-            return None  # somebody else's repository, which this package is installed in
-        changed = git('status', '--porcelain', '--untracked-files=no')
-        return git('rev-parse', 'HEAD') + ('+' if changed else '')
-    except (OSError, subprocess.CalledProcessError):
-        return None

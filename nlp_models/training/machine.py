@@ -72,9 +72,18 @@ def commit() -> str | None:
         return None
 
 
-def code() -> str:
-    """A digest of the package's source: what was measured belongs to it."""
+def code(*others: Path) -> str:
+    """A digest of the package's source: what was measured belongs to it.
+
+    Args:
+      *others: files outside of the package that take part.
+
+    Returns:
+      64 hex digits.
+    """
     package, digest = Path(__file__).resolve().parents[1], hashlib.sha256()
+    for path in others:
+        digest.update(path.read_bytes())
     for path in sorted(package.rglob('*.py')):
         digest.update(f'{path.relative_to(package)}\n'.encode() + path.read_bytes())
     return digest.hexdigest()

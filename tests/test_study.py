@@ -1,0 +1,185 @@
+"""A study measures every cell once, whatever stops it, and writes what follows from them."""
+
+import json
+import math
+
+import pytest
+from ml_collections import ConfigDict
+
+from configs.studies import base
+from nlp_models.analysis import drawing, study, verdicts
+from nlp_models.analysis.study import Cell, Evidence, Picture, Study
+from nlp_models.analysis.verdicts import Claim, Criterion
+from nlp_models.errors import InputError, RunError
+
+CLAIM = Claim(1, '2', 'Squares are large', 'n²', 'n²', 'nlp_models/types.py')
+
+
+class Killed(BaseException):
+    """As from outside: nothing catches it."""
+
+
+def made_up(measured, killed_at=None):
+    """A study of squares, which notes what it measures and can be killed at one."""
+
+    def measure(config, key, evidence):
+        if key['n'] == killed_at:
+            raise Killed
+        measured.append(key['n'])
+        seen = sum(value['square'] for _, value in evidence.select(what='square'))
+        return {'square': key['n'] ** 2 * config.factor, 'before': seen, 'odd': math.inf}
+
+    def judge(evidence):
+        values = tuple(float(v['square']) for _, v in evidence.select(what='square'))
+        head = Criterion('all', 'square', values, evidence.thresholds['square'])
+        return [verdicts.judge(CLAIM, [head], evidence.thresholds, study='squares')]
+
+    def plot(evidence):
+        figure, (axes,) = drawing.figure(1)
+        points = {key['n']: [value['square']] for key, value in evidence.select()}
+        drawing.against(axes, {'rnn': points}, xlabel='n', ylabel='n²')
+        return [Picture('squares', (1,), 'Squares.', figure)]
+
+    return Study(
+        'squares',
+        'Squares',
+        'They are measured.',
+        (CLAIM,),
+        lambda config: [Cell({'what': 'square', 'n': n}, cost=n) for n in range(1, config.most)],
+        measure,
+        judge,
+        plot,
+    )
+
+
+def config(**fields):
+    return ConfigDict(
+        {'study': 'squares', 'factor': 1, 'most': 7, 'thresholds': {'square': -1.0}, **fields}
+    )
+
+
+def values(evidence):
+    return [(row['key'], row['value']) for row in evidence.rows]
+
+
+def test_a_study_that_was_killed_repeats_nothing_and_finds_the_same(tmp_path):
+    whole, first, second = [], [], []
+    expected = study.run(made_up(whole), config(), tmp_path / 'whole')
+    with pytest.raises(Killed):
+        study.run(made_up(first, killed_at=4), config(), tmp_path / 'killed')
+    assert not (tmp_path / 'killed' / 'evidence.json').exists()
+    found = study.run(made_up(second), config(), tmp_path / 'killed')
+    assert (first, second) == ([1, 2, 3], [4, 5, 6])
+    assert values(found) == values(expected)
+    for name in ('verdicts.json',):
+        assert (tmp_path / 'killed' / name).read_text() == (tmp_path / 'whole' / name).read_text()
+    again = []
+    study.run(made_up(again), config(), tmp_path / 'killed')
+    assert again == []
+
+
+def test_a_line_that_was_cut_short_is_measured_again(tmp_path):
+    study.run(made_up([]), config(), tmp_path)
+    path = tmp_path / 'measurements.jsonl'
+    lines = path.read_text().splitlines()
+    path.write_text('\n'.join([*lines[:4], lines[4][:20]]))
+    again = []
+    evidence = study.run(made_up(again), config(), tmp_path)
+    assert again == [5, 6]
+    assert len(path.read_text().splitlines()) == 6
+    assert [value['square'] for _, value in evidence.select()] == [1, 4, 9, 16, 25, 36]
+
+
+def test_other_code_measures_anew(tmp_path):
+    file = tmp_path / 'study.py'
+    file.write_text('one')
+    study.run(made_up([]), config(), tmp_path / 'run', code=[file])
+    again = []
+    study.run(made_up(again), config(), tmp_path / 'run', code=[file])
+    assert again == []
+    file.write_text('two')
+    study.run(made_up(again), config(), tmp_path / 'run', code=[file])
+    assert again == [1, 2, 3, 4, 5, 6]
+
+
+def test_what_is_written_is_read_again(tmp_path):
+    evidence = study.run(made_up([]), config(), tmp_path, command='python -m this')
+    read = Evidence.read(tmp_path / 'evidence.json')
+    assert values(read) == values(evidence)
+    assert read.value(n=3) == {'square': 9, 'before': 5, 'odd': math.inf}
+    assert read.manifest['command'] == 'python -m this'
+    assert {'commit', 'machine', 'seconds'} <= set(read.manifest)
+    assert read.thresholds == {'square': -1.0}
+    with pytest.raises(KeyError, match='6 cells have'):
+        read.value(what='square')
+    verdict = json.loads((tmp_path / 'verdicts.json').read_text())[0]
+    wanted = ('claim', 'section', 'statement', 'threshold', 'estimate', 'interval', 'seeds')
+    assert set(wanted) <= set(verdict)
+    assert verdict['verdict'] == 'supported'
+    assert (tmp_path / 'squares.png').read_bytes().startswith(b'\x89PNG')
+    assert study.lines(tmp_path) == ['(1) Squares are large: SUPPORTED']
+
+
+def test_progress_tells_what_is_left_by_cost(tmp_path):
+    said, now = [], iter(float(i) for i in range(100))
+    study.run(made_up([]), config(most=4), tmp_path, say=said.append, clock=lambda: next(now))
+    # Costs are 1, 2 and 3 and every cell takes a second.
+    assert said == [
+        'squares [1/3] square 1: 1.0 s, about 5 s left',
+        'squares [2/3] square 2: 1.0 s, about 2 s left',
+        'squares [3/3] square 3: 1.0 s',
+    ]
+
+
+def test_a_folder_of_something_else_is_refused(tmp_path):
+    study.run(made_up([]), config(), tmp_path / 'one')
+    with pytest.raises(InputError, match=r'another config: factor \(1, now 2\); use another'):
+        study.run(made_up([]), config(factor=2), tmp_path / 'one')
+    (tmp_path / 'two').mkdir()
+    (tmp_path / 'two' / 'letter.txt').write_text('mine')
+    with pytest.raises(InputError, match=r'no study but other files: letter\.txt'):
+        study.run(made_up([]), config(), tmp_path / 'two')
+    with pytest.raises(InputError, match=r"study is 'cubes': it must be squares"):
+        study.run(made_up([]), config(study='cubes'), tmp_path / 'three')
+    (tmp_path / 'file').write_text('')
+    with pytest.raises(InputError, match='cannot be written'):
+        study.run(made_up([]), config(), tmp_path / 'file' / 'below')
+
+
+def test_a_cell_that_cannot_go_on_is_named(tmp_path):
+    def fail(config, key, evidence):
+        raise RunError('the loss is not finite')
+
+    broken = made_up([])._replace(measure=fail)
+    with pytest.raises(RunError, match='squares, square 1: the loss is not finite'):
+        study.run(broken, config(), tmp_path)
+
+
+@pytest.mark.parametrize('text', ['', '[]', '{"study": 1}', '{"measurements": [{}]}'])
+def test_evidence_that_is_none_is_told_in_a_line(tmp_path, text):
+    path = tmp_path / 'evidence.json'
+    with pytest.raises(InputError, match='run the study first'):
+        Evidence.read(path)
+    path.write_text(text)
+    with pytest.raises(InputError, match='cannot be read'):
+        Evidence.read(path)
+
+
+def test_sizes_differ_in_what_they_say_and_in_nothing_else():
+    def get(size):
+        return base.study(
+            'squares',
+            size,
+            fields={'most': 7, 'lengths': (1, 2, 3)},
+            sizes={'quick': {'lengths': (1,)}, 'full': {'most': 99}},
+            thresholds={'square': 0.5},
+        )
+
+    assert get('standard').lengths == (1, 2, 3)
+    assert (get('quick').lengths, get('quick').most) == ((1,), 7)
+    assert (get('full').lengths, get('full').most) == ((1, 2, 3), 99)
+    assert {get(size).thresholds.square for size in base.SIZES} == {0.5}
+    with pytest.raises(InputError, match=r"configs/studies/squares\.py is 'huge'"):
+        get('huge')
+    with pytest.raises(InputError, match='fields of gru'):
+        base.model('gru', colour='red')
