@@ -8,10 +8,13 @@ programs are; with `--optimized` everything is.
 
 import os
 import sys
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import jax
 import pytest
+from jax._src import compiler
 from jaxtyping import install_import_hook
 
 already = [name for name in sys.modules if name.split('.')[0] == 'nlp_models']
@@ -21,6 +24,33 @@ install_import_hook('nlp_models', 'beartype.beartype')
 jax.config.update('jax_num_cpu_devices', 4)  # before the first device is used
 
 OPTIMIZED = ('test_through_time', 'test_operations', 'test_attention_implementations')
+
+# Without optimizations XLA's older emitters, and one LLVM module instead of many, take a third of
+# the time to compile a program.
+CHEAP = (('xla_cpu_use_fusion_emitters', False), ('xla_cpu_parallel_codegen_split_count', 1))
+
+
+@cache
+def cheap() -> list[tuple[str, Any]]:
+    """Those of CHEAP that this XLA has: such options come and go."""
+    found = []
+    for name, value in CHEAP:
+        try:
+            jax.jit(lambda x: x + 1, compiler_options={name: value})(0)
+        except jax.errors.JaxRuntimeError:
+            continue
+        found.append((name, value))
+    return found
+
+
+def cheaply(*args, **kwargs):
+    """`get_compile_options`, with CHEAP: JAX has no flag for options of every program."""
+    options = plainly(*args, **kwargs)
+    options.env_option_overrides = [*options.env_option_overrides, *cheap()]
+    return options
+
+
+plainly = compiler.get_compile_options
 
 
 # What takes long beside others that ask nearly the same: run with `-m slow`.
@@ -70,8 +100,11 @@ def pytest_configure(config):
 @pytest.fixture(autouse=True, scope='module')
 def optimizations(request):
     module = request.module.__name__.split('.')[-1]
-    wanted = module in OPTIMIZED or request.config.getoption('--optimized')
-    jax.config.update('jax_disable_most_optimizations', not wanted)
+    if module not in OPTIMIZED and not request.config.getoption('--optimized'):
+        cheap()
+        jax.config.update('jax_disable_most_optimizations', True)
+        compiler.get_compile_options = cheaply
     yield
     jax.config.update('jax_disable_most_optimizations', False)
+    compiler.get_compile_options = plainly
     jax.clear_caches()  # thousands of programs are more memory maps than a process may have

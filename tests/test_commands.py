@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 
 import pytest
 
@@ -96,12 +97,11 @@ def test_another_configs_workdir_is_left_as_it_was(trained):
     assert before == {p: p.read_bytes() for p in (trained / 'gru').rglob('*') if p.is_file()}
 
 
-def test_no_intact_checkpoint_is_status_1(tmp_path):
-    flags = [*small(tmp_path), f'--workdir={tmp_path / "run"}']
-    assert run('train', *flags)[0] == 0
+def test_no_intact_checkpoint_is_status_1(trained, tmp_path):
+    shutil.copytree(trained / 'gru', tmp_path / 'run')
     for file in (tmp_path / 'run' / 'checkpoints').rglob('files.json'):
         file.write_text('{}')
-    status, _, err = run('train', *flags)
+    status, _, err = run('train', *small(trained), f'--workdir={tmp_path / "run"}')
     assert status == 1
     assert 'none of the' in err.splitlines()[-1]
     assert 'Traceback' not in err

@@ -38,16 +38,15 @@ def whole(tmp_path_factory):
     return flags, outcome(folder / 'run'), (first_log, time.perf_counter() - started)
 
 
-def kill_and_finish(whole, workdir, *, seconds=0.0, step=0):
-    """Kill a run, start it again, and compare; returns what was seen of it.
+def kill(flags, workdir, *, seconds=0.0, step=0):
+    """Start a run and kill it; returns what was seen of it.
 
     Args:
-      whole: the fixture.
+      flags: of the run.
       workdir: of the run.
       seconds: how long to wait from the start, or from when the step was seen.
       step: wait until this step has been logged; 0: do not.
     """
-    flags, expected, _ = whole
     process = start('train', *flags, f'--workdir={workdir}')
     while step and process.poll() is None:
         lines = read_metrics(workdir / 'metrics.jsonl')
@@ -58,12 +57,18 @@ def kill_and_finish(whole, workdir, *, seconds=0.0, step=0):
     process.send_signal(signal.SIGKILL)
     process.communicate(timeout=60)
     lines = read_metrics(workdir / 'metrics.jsonl')
-    seen = {
+    return {
         'logged': lines[-1]['step'] if lines else 0,
         'checkpoints': checkpoints.steps(workdir / 'checkpoints'),
         'saving': len(list((workdir / 'checkpoints').glob(f'*{checkpoints.PARTIAL}'))),
         'finished': process.returncode == 0,
     }
+
+
+def kill_and_finish(whole, workdir, **moment):
+    """Kill a run, start it again, and compare; returns what was seen of it."""
+    flags, expected, _ = whole
+    seen = kill(flags, workdir, **moment)
     status, _, err = run('train', *flags, f'--workdir={workdir}')
     assert status == 0, err
     assert outcome(workdir) == expected
@@ -71,9 +76,10 @@ def kill_and_finish(whole, workdir, *, seconds=0.0, step=0):
 
 
 def test_a_killed_run_ends_bit_identical(whole, tmp_path):
+    """Twice: while it is starting, and while it is running."""
     first_log, _ = whole[2]
-    kill_and_finish(whole, tmp_path / 'starting', seconds=0.8 * first_log)
-    seen = kill_and_finish(whole, tmp_path / 'running', step=300)
+    kill(whole[0], tmp_path / 'run', seconds=0.8 * first_log)
+    seen = kill_and_finish(whole, tmp_path / 'run', step=300)
     assert 300 <= seen['logged'] < 600
 
 

@@ -13,6 +13,7 @@ from configs import lm
 from nlp_models import models, operations, platforms
 from nlp_models.training import parallel
 from nlp_models.training.objectives import language_modelling
+from tests.generation_models import random_params
 
 FAST = platforms.TABLE['cpu']
 PLAIN = platforms.Choices('cpu')
@@ -34,8 +35,7 @@ def test_dense_is_the_product_and_its_gradients(choice, shape):
     x, w = rng.normal(size=shape), rng.normal(size=(7, 4))
     dy = rng.normal(size=(*shape[:-1], 4))
     with platforms.assume(choice), jax.enable_x64(True):
-        y, pull = jax.vjp(operations.dense, jnp.asarray(x), jnp.asarray(w))
-        dx, dw = pull(jnp.asarray(dy))
+        y, dx, dw = value_and_pulled(operations.dense, dy, x, w)
     np.testing.assert_allclose(y, x @ w, rtol=1e-12)
     np.testing.assert_allclose(dx, dy @ w.T, rtol=1e-12)
     expected = sum(
@@ -50,8 +50,7 @@ def test_dense_keeps_bfloat16_and_is_near_float32(choice):
     shapes = [(3, 5, 16), (16, 7), (3, 5, 7)]
     x, w, dy = (jnp.asarray(rng.normal(size=shape), jnp.bfloat16) for shape in shapes)
     with platforms.assume(choice):
-        y, pull = jax.vjp(operations.dense, x, w)
-        mine = y, *pull(dy)
+        mine = value_and_pulled(operations.dense, dy, x, w)
     assert [a.dtype for a in mine] == [jnp.bfloat16] * 3
     x, w, dy = (np.asarray(a, np.float32) for a in (x, w, dy))
     exact = x @ w, dy @ w.T, np.tensordot(x, dy, ((0, 1), (0, 1)))
@@ -69,12 +68,23 @@ def test_dense_has_forward_mode_in_its_plain_form_alone():
         jax.jvp(operations.dense, (x, w), (x, w))
 
 
+def value_and_pulled(function, dy, *arguments):
+    """(value, gradients for a cotangent), in one program: op by op each would be compiled."""
+
+    @jax.jit
+    def both(dy, *arguments):
+        y, pull = jax.vjp(function, *arguments)
+        return y, *pull(dy)
+
+    return both(dy, *arguments)
+
+
 def in_double(choice, function, *arguments):
     """Values and gradients, in float64, for a random cotangent."""
     with platforms.assume(choice), jax.enable_x64(True):
-        y, pull = jax.vjp(function, *(jnp.asarray(a) for a in arguments))
-        dy = np.random.default_rng(9).normal(size=y.shape)
-        return jax.tree.map(np.asarray, (y, *pull(jnp.asarray(dy)))), dy
+        shape = jax.eval_shape(function, *arguments).shape
+        dy = np.random.default_rng(9).normal(size=shape)
+        return jax.tree.map(np.asarray, value_and_pulled(function, dy, *arguments)), dy
 
 
 def plain_gelu(x, approximate):
@@ -167,11 +177,9 @@ def test_layer_norm_is_flaxs_with_its_gradients(choice, with_bias):
 def test_lean_operations_keep_bfloat16_and_are_near_float32(function):
     x, dy = (jnp.asarray(a, jnp.bfloat16) for a in np.random.default_rng(0).normal(size=(2, 6, 16)))
 
-    def both(x):
-        y, pull = jax.vjp(function, x)
-        return y, *pull(dy.astype(x.dtype))
-
-    for have, want in zip(both(x), both(x.astype(jnp.float32)), strict=True):
+    wide = (np.asarray(a, np.float32) for a in (dy, x))
+    both = value_and_pulled(function, dy, x), value_and_pulled(function, *wide)
+    for have, want in zip(*both, strict=True):
         assert have.dtype == jnp.bfloat16
         bound = 0.02 * float(jnp.abs(want).max())
         np.testing.assert_allclose(have.astype(jnp.float32), want, rtol=0, atol=bound)
@@ -184,7 +192,8 @@ def test_lean_operations_have_forward_mode_in_their_plain_form_alone():
         partial(operations.gelu, approximate=False),
         lambda x, **how: operations.layer_norm(x, x[0], None, **how),
     ):
-        jax.jvp(lambda x, f=function: f(x, backward='autodiff'), (x,), (x,))
+        plain = partial(function, backward='autodiff')
+        jax.jit(partial(jax.jvp, plain))((x,), (x,))
         with pytest.raises(TypeError):
             jax.jvp(function, (x,), (x,))
 
@@ -257,10 +266,12 @@ def test_all_of_it_on_one_meeting():
 )
 def test_a_models_gradient_is_the_same_with_every_choice_and_with_none(family, fields):
     config = lm.get_config(family).model
-    config.update(hidden_size=16, num_layers=2, **fields)
+    # What is chosen is chosen layer by layer; only those that are stacked need a second one.
+    config.update(hidden_size=16, num_layers=2 if 'scan_layers' in fields else 1, **fields)
     model = models.build(config, vocab_size=11, max_length=40)
-    params = model.init(jax.random.key(0))
-    batch = {'tokens': jax.random.randint(jax.random.key(1), (3, 41), 0, 11)}
+    params = random_params(model, seed=0)
+    tokens = np.random.default_rng(1).integers(11, size=(3, 41))
+    batch = {'tokens': jnp.asarray(tokens, jnp.int32)}
     objective = language_modelling(model)
 
     def gradient(choice):

@@ -2,6 +2,7 @@
 
 import ast
 import contextlib
+import functools
 import hashlib
 import importlib
 import inspect
@@ -16,6 +17,9 @@ from nlp_models.data import pydoc_text
 from nlp_models.data.corpora import SPLITS, open_corpus
 from nlp_models.errors import InputError
 from tests.data_config import settings
+
+# Reading every source of the library takes seconds.
+documents_of_this_python = functools.cache(pydoc_text.read_documents)
 
 
 def texts_of(corpus):
@@ -60,7 +64,7 @@ def test_docstrings_are_gathered_in_source_order(tmp_path):
 
 def test_the_documents_of_this_python_are_its_help_and_its_docstrings():
     topics = importlib.import_module('pydoc_data.topics').topics
-    documents = pydoc_text.read_documents()
+    documents = documents_of_this_python()
     texts = dict(documents)
     assert len(texts) == len(documents)
     assert {name for name in texts if name.startswith('topics/')} == {f'topics/{t}' for t in topics}
@@ -115,7 +119,7 @@ def cache(tmp_path_factory):
 def test_pydoc_is_prepared_once_and_holds_the_documents(cache, capfd):
     corpus = open_corpus(settings(cache_dir=cache))
     assert corpus.name.startswith('pydoc/python3.')
-    splits = pydoc_text.split_documents(pydoc_text.read_documents())
+    splits = pydoc_text.split_documents(documents_of_this_python())
     for split in SPLITS:
         assert list(corpus.stream(split)) == [text + '\n\n' for _, text in splits[split]]
     folder = Path(cache, 'tfds', *corpus.name.split('/'), corpus.version)

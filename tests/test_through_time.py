@@ -48,6 +48,7 @@ B = len(LENGTHS)
 HURRY: dict[str, Any] = {'xla_backend_optimization_level': 0}
 if jax.__version_info__ < (0, 11):  # gone in 0.11; without it compiling takes four times as long
     HURRY['xla_cpu_use_fusion_emitters'] = False
+    HURRY['xla_cpu_parallel_codegen_split_count'] = 1
 
 CELLS = [name for name in SETTINGS if library_cell(name).adjoint is not None]
 every_cell = pytest.mark.parametrize('name', CELLS)

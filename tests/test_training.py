@@ -1,6 +1,7 @@
 """The training step: losses, optimizer, accumulation, devices, repeats."""
 
 import math
+from functools import cache
 from typing import Any
 
 import jax
@@ -19,6 +20,7 @@ from nlp_models.training.step import TrainState, init_state, make_train_step
 V, T, B = 11, 6, 8
 
 
+@cache
 def small(family, **fields):
     model = lm.get_config(family).model
     model.update(hidden_size=8, num_layers=1)
@@ -35,11 +37,17 @@ def optimizer_config(**fields):
     return config
 
 
+@cache
+def initial(model):
+    """Its parameters, made once: `init` makes them operation by operation."""
+    return jax.tree.map(np.asarray, model.init(jax.random.key(0)))
+
+
 def run(model, config, *, num_devices, steps=10, accumulate=1, carry=False, seed=0, dropout=False):
     """Train for some steps and return the state on the host."""
     devices = parallel.choose(num_devices, B)
     optimizer, schedule = optimizers.build_optimizer(config), optimizers.build_schedule(config)
-    params = model.init(jax.random.key(0))
+    params = initial(model)
     state = init_state(params, optimizer, steps, model.start(params, B) if carry else None)
     state = jax.tree.map(np.asarray, state)
     placed = devices.replicate(state._replace(carry=None))._replace(
@@ -93,12 +101,22 @@ def test_cross_entropy_is_minus_the_log_of_the_softmax():
     np.testing.assert_array_equal(lost, np.asarray(outside) != 0)
 
 
+@cache
+def run_with_sgd(model, num_devices):
+    return run(model, optimizer_config(name='sgd', learning_rate=0.5), num_devices=num_devices)
+
+
+@cache
+def run_with_adamw(model, num_devices):
+    return run(model, optimizer_config(), num_devices=num_devices)
+
+
 @pytest.mark.parametrize('family', ['rnn', 'lstm', 'gru', 'transformer'])
 @pytest.mark.parametrize('num_devices', [2, 4])
 def test_devices_agree_with_sgd(family, num_devices):
-    model, config = small(family), optimizer_config(name='sgd', learning_rate=0.5)
-    one, many = (run(model, config, num_devices=n) for n in (1, num_devices))
-    assert largest_difference(one.params, model.init(jax.random.key(0))) > 1e-2  # it did train
+    model = small(family)
+    one, many = (run_with_sgd(model, n) for n in (1, num_devices))
+    assert largest_difference(one.params, initial(model)) > 1e-2  # it did train
     assert largest_difference(one.params, many.params) <= 1e-6
     assert abs(float(one.sums.loss) - float(many.sums.loss)) <= 1e-5 * float(one.sums.loss)
 
@@ -106,8 +124,8 @@ def test_devices_agree_with_sgd(family, num_devices):
 @pytest.mark.parametrize('num_devices', [2, 4])
 def test_devices_agree_with_adamw_where_no_gradient_is_zero_by_symmetry(num_devices):
     # With biases the keys' has a true gradient of zero, whose rounding Adam would blow up.
-    model, config = small('transformer', use_bias=False), optimizer_config()
-    one, many = (run(model, config, num_devices=n) for n in (1, num_devices))
+    model = small('transformer', use_bias=False)
+    one, many = (run_with_adamw(model, n) for n in (1, num_devices))
     assert largest_difference(one.params, many.params) <= 1e-6
 
 
@@ -123,7 +141,7 @@ def test_stacked_layers_train_as_layers_one_by_one():
 
 def test_accumulation_is_the_whole_batch_cut_up():
     model, config = small('lstm'), optimizer_config(name='sgd', learning_rate=0.5)
-    whole, parts = (run(model, config, num_devices=2, accumulate=a) for a in (1, 4))
+    whole, parts = run_with_sgd(model, 2), run(model, config, num_devices=2, accumulate=4)
     assert largest_difference(whole.params, parts.params) <= 1e-6
 
 
@@ -191,7 +209,7 @@ def test_the_step_is_adamw_with_clipping_as_optax_has_it():
     model = small('rnn')
     config = optimizer_config(clip_norm=0.1, weight_decay=0.3, warmup_steps=0, schedule='constant')
     ours = run(model, config, num_devices=1, steps=4).params
-    params = model.init(jax.random.key(0))
+    params = initial(model)
     reference = optax.chain(
         optax.clip_by_global_norm(0.1),
         optax.adamw(
@@ -200,17 +218,21 @@ def test_the_step_is_adamw_with_clipping_as_optax_has_it():
     )
     state = reference.init(params)
     rng = np.random.default_rng(1)
+
+    @jax.jit
+    def step(params, state, tokens, weights):
+        def loss(p):
+            _, logits = model.apply(p, model.start(p, B), tokens[:, :-1])
+            nats = optax.softmax_cross_entropy_with_integer_labels(logits, tokens[:, 1:])
+            return jnp.sum(nats * weights) / jnp.sum(weights)
+
+        updates, state = reference.update(jax.grad(loss)(params), state, params)
+        return optax.apply_updates(params, updates), state
+
     for _ in range(4):
         tokens = jnp.asarray(rng.integers(V, size=(B, T + 1), dtype=np.int32))
         weights = np.asarray(rng.random((B, T)) < np.linspace(0.1, 1, B)[:, None], 'f')
-
-        def loss(p):
-            _, logits = model.apply(p, model.start(p, B), tokens[:, :-1])  # noqa: B023
-            nats = optax.softmax_cross_entropy_with_integer_labels(logits, tokens[:, 1:])  # noqa: B023
-            return jnp.sum(nats * weights) / jnp.sum(weights)  # noqa: B023
-
-        updates, state = reference.update(jax.grad(loss)(params), state, params)
-        params = optax.apply_updates(params, updates)
+        params, state = step(params, state, tokens, weights)
     assert largest_difference(ours, params) <= 1e-6
 
 

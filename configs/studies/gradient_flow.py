@@ -5,12 +5,12 @@
 
 Sizes, on two cores: `quick` about 2 minutes, `standard` about 8; `full` is for a GPU.
 
-What is known: the spectral norm of ∏ diag(f′) W is at most (max f′ · ‖W‖)^k, so it must vanish where
-‖W‖ < 1/max f′, that is 1 for tanh and 4 for the sigmoid, and explosion needs more than that (Bengio
-et al. 1994; Pascanu et al. 2013, who introduced clipping). A tanh network without inputs becomes
-chaotic at a spectral radius of 1 (Sompolinsky et al. 1988); inputs push that up. Attention alone,
-without skip connections and feed-forward layers, loses rank doubly exponentially with depth (Dong
-et al. 2021).
+What is known: the spectral norm of ∏ diag(f′) W is at most (max f′ · ‖W‖)^k, so it must vanish
+where ‖W‖ < 1/max f′, that is 1 for tanh and 4 for the sigmoid, and explosion needs more than that
+(Bengio et al. 1994; Pascanu et al. 2013, who introduced clipping). A tanh network without inputs
+becomes chaotic at a spectral radius of 1 (Sompolinsky et al. 1988); inputs push that up. Attention
+alone, without skip connections and feed-forward layers, loses rank doubly exponentially with depth
+(Dong et al. 2021).
 """
 
 from typing import Any
@@ -34,6 +34,8 @@ THRESHOLDS = dict(
     prediction=0.1,
     # Nats by which clipped training must end better: a tenth is seen in any learning curve.
     clipping_gain=0.1,
+    # Gradients under clipping, over the clip norm, log10: at 1 nine tenths of each is cut off.
+    cut_off=1.0,
     # Nats a step of an LSTM or GRU above the RNN's: at 0 both are lost equally soon.
     later=0.0,
     # Attention is spared where its slope is above this: over 64 steps e^-0.64, about a half, where
@@ -94,13 +96,14 @@ def get_config(size: str = 'standard') -> Any:
                 clip_norm=1.0,
                 batch_size=16,
                 steps=400,
-                optimizer=base.optimizer(name='sgd', b1=0.0, learning_rate=0.3, clip_norm=0.0),
+                learning_rates=(0.1, 0.3, 1.0),  # of both; each may have its own best
+                optimizer=base.optimizer(name='sgd', b1=0.0, clip_norm=0.0),
             ),
             # Stacks of L layers, on a task that one layer of each learns.
             depth=dict(
                 task='delayed',
                 setting=dict(distance=6, alphabet=8, fillers=4),
-                layers=(1, 2, 4, 8, 16),
+                layers=(1, 4, 16, 32),
                 stacks=(
                     'rnn',  # tanh; these three bare
                     'lstm',
@@ -127,9 +130,9 @@ def get_config(size: str = 'standard') -> Any:
                 sequences=2,
                 length=48,
                 trained=dict(training=dict(steps=200)),
-                clipping=dict(steps=150, setting=dict(length=32)),
+                clipping=dict(steps=150, setting=dict(length=48), learning_rates=(0.3,)),
                 depth=dict(
-                    layers=(1, 4, 8),
+                    layers=(1, 8),
                     stacks=('rnn', 'lstm', 'gru', 'rnn_residual', 'attention', 'attention_bare'),
                     training=dict(steps=150, learning_rates=(4e-3,)),
                 ),

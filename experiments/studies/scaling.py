@@ -209,7 +209,7 @@ def plot(evidence: Evidence) -> list[Picture]:
     }
     last = max(frontiers['lstm'])
     ends = {family: float(np.mean(frontiers[family][last])) for family in FAMILIES}
-    sizes = [value['parameters'] for _, value in evidence.select()]
+    sizes = [float(value['parameters']) for _, value in evidence.select()]
     caption = (
         f'Best loss for each budget (markers) and the curves of all sizes and rates (faint), '
         f'{in_counts(min(sizes))} to {in_counts(max(sizes))} parameters. Exponents: LSTM '

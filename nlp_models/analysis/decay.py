@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Real
 
 from nlp_models.errors import require
 
@@ -23,7 +23,7 @@ class Decay(NamedTuple):
 
 
 def fit_decay(
-    distance: Float[np.ndarray, 'K'], log_norms: Float[np.ndarray, '*rows K'], first: float = 1
+    distance: Real[np.ndarray, 'K'], log_norms: Float[np.ndarray, '*rows K'], first: int = 1
 ) -> Decay:
     """Fit log ‖∂h_T/∂h_{T−k}‖ by a line in k and by a line in log k, both by least squares.
 
@@ -33,7 +33,7 @@ def fit_decay(
 
     Args:
       distance: k `[K]`, above 0 from `first` on.
-      log_norms: `[…, K]` nats, finite.
+      log_norms: `[…, K]` nats; a row that is not finite (a norm of zero) has NaN for a fit.
       first: smaller distances are left out.
 
     Returns:
@@ -45,6 +45,7 @@ def fit_decay(
     kept = distance >= first
     require(int(kept.sum()) >= 3, 'distance', list(distance), f'must hold three from {first} on')
     k, y = distance[kept], log_norms[..., kept]
+    y = np.where(np.isfinite(y).all(axis=-1, keepdims=True), y, np.nan)
     rate, fit = _line(k, y)
     _, power_fit = _line(np.log(k), y)
     return Decay(rate, fit, power_fit)
@@ -59,7 +60,7 @@ def relative_difference(one: np.ndarray, other: np.ndarray) -> np.ndarray:
 def _line(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Slope and R² of a least-squares line through each row of y."""
     dx, dy = x - x.mean(), y - y.mean(axis=-1, keepdims=True)
-    slope = (dy @ dx) / (dx @ dx)
+    slope = np.asarray((dy @ dx) / (dx @ dx))
     rest = np.sum(np.square(dy - slope[..., None] * dx), axis=-1)
     total = np.sum(np.square(dy), axis=-1)
-    return slope, np.where(total > 0, 1 - rest / np.where(total > 0, total, 1.0), 1.0)
+    return slope, np.where(total == 0, 1.0, 1 - rest / np.where(total == 0, 1.0, total))

@@ -198,3 +198,28 @@ def threshold(axes: 'matplotlib.axes.Axes', value: float, text: str) -> None:
     axes.axhline(value, color=INK, linestyle=':', linewidth=1.2)
     place = axes.get_yaxis_transform()
     axes.text(0.01, value, text, transform=place, va='bottom', size=FONT - 2, color=INK)
+
+
+def dots(axes: 'matplotlib.axes.Axes', rows: Mapping[str, Sequence[float]], **options: Any) -> None:
+    """Draws one row for each name, from above: its seeds faint, their mean and 95 % interval.
+
+    Args:
+      axes: where, alone in its figure: the left margin is made wide enough for the names.
+      rows: name to one value a seed; what is not finite is left out.
+      **options: of `axes.set`, such as `xlabel`, `xlim`.
+    """
+    axes.set(**options)
+    shown = list(reversed(rows.items()))
+    for place, (_, values) in enumerate(shown):
+        kept = [v for v in values if is_number(v)]
+        if not kept:
+            continue
+        interval = student_t(kept)
+        axes.plot(kept, [place] * len(kept), 'o', color=COLOURS[0], alpha=0.3, markersize=5)
+        if math.isfinite(interval.low):
+            axes.plot([interval.low, interval.high], [place] * 2, color=COLOURS[0], linewidth=1.8)
+        axes.plot([interval.mean], [place], 'D', color=COLOURS[1], markersize=7)
+    axes.set_yticks(range(len(shown)), labels=[name for name, _ in shown])
+    axes.set_ylim(-0.6, len(shown) - 0.4)
+    widest = max((len(name) for name in rows), default=0)
+    axes.figure.subplots_adjust(left=min(0.55, 0.05 + 0.0145 * widest), right=0.97)

@@ -59,7 +59,7 @@ def step_jacobians(cell: Cell, params: dict, x: Any) -> tuple[np.ndarray, np.nda
 def log_products(
     jacobians: Matrices, blocks: Sequence[tuple[slice, slice]] = ()
 ) -> Float[np.ndarray, 'blocks *rows K']:
-    """log ‖J_T J_{T−1} … J_{T−k+1}‖₂ for k = 1, …, T, and of blocks of that product.
+    """Log ‖J_T J_{T−1} … J_{T−k+1}‖₂ for k = 1, …, T, and of blocks of that product.
 
     Args:
       jacobians: `[…, T, M, M]` float64.
@@ -153,7 +153,7 @@ def lstm_blocks(hidden_size: int) -> dict[str, tuple[slice, slice]]:
 
 
 def log_input_jacobians(apply: Callable[..., jax.Array], params: Any, x: Any) -> np.ndarray:
-    """log ‖∂y_T/∂x_t‖₂ of any sequence model, by reverse-mode differentiation of the whole of it.
+    """Log ‖∂y_T/∂x_t‖₂ of any sequence model, by reverse-mode differentiation of the whole of it.
 
     Args:
       apply: `(params, x [B, T, D]) -> y [B, T, width]`.
@@ -178,7 +178,7 @@ def log_input_jacobians(apply: Callable[..., jax.Array], params: Any, x: Any) ->
 
 
 def log_loss_gradients(loss: Callable[..., jax.Array], params: Any, x: Any) -> np.ndarray:
-    """log ‖∂L/∂x_t‖₂, what of a loss at the end reaches each input.
+    """Log ‖∂L/∂x_t‖₂, what of a loss at the end reaches each input.
 
     Args:
       loss: `(params, x [B, T, D]) -> losses [B]`.
@@ -199,7 +199,7 @@ def log_loss_gradients(loss: Callable[..., jax.Array], params: Any, x: Any) -> n
     return _log(np.linalg.norm(found, axis=-1))[..., ::-1]
 
 
-def linear_error(params: dict, x: Any, radius: float | None = None) -> Float[np.ndarray, 'R']:
+def linear_error(params: dict, x: Any, radii: np.ndarray | None = None) -> Float[np.ndarray, 'R']:
     """How far measured norms are from the closed form where there is one: f(z) = z, J = W.
 
     Both instruments are asked: the product of the steps' Jacobians, against ‖W^k‖₂; and the
@@ -208,7 +208,7 @@ def linear_error(params: dict, x: Any, radius: float | None = None) -> Float[np.
     Args:
       params: `W`, `U`, `b` of R cells.
       x: inputs `[R, B, T, D]`.
-      radius: ρ, where W is orthogonal times ρ; the closed form is then ρ^k.
+      radii: ρ `[R]`, where each W is orthogonal times ρ; the closed form is then ρ^k.
 
     Returns:
       The largest relative error over distances and both measures `[R]`.
@@ -229,11 +229,11 @@ def linear_error(params: dict, x: Any, radius: float | None = None) -> Float[np.
     errors = np.zeros(runs)
     power = np.broadcast_to(np.eye(w.shape[-1]), w.shape)
     for k in range(steps):
-        exact = np.log(np.linalg.norm(g @ power @ u, axis=-1))
+        exact = np.log(np.linalg.norm(np.einsum('i,rij,rjk->rk', g, power, u), axis=-1))
         errors = np.maximum(errors, _worst(gradients[..., k] - exact[:, None]))
         power = power @ w
         norms = np.log(np.linalg.norm(power, 2, axis=(-2, -1)))
-        exact = norms if radius is None else np.full(runs, (k + 1) * np.log(radius))
+        exact = norms if radii is None else (k + 1) * np.log(radii)
         errors = np.maximum(errors, _worst(measured[..., k] - exact[:, None]))
     return errors
 
@@ -247,9 +247,9 @@ def _worst(log_ratios: np.ndarray) -> np.ndarray:
     return np.max(np.abs(np.expm1(log_ratios)), axis=-1)
 
 
-def _log(values: np.ndarray) -> np.ndarray:
+def _log(values: Any) -> np.ndarray:
     with np.errstate(divide='ignore'):
-        return np.log(values)
+        return np.asarray(np.log(values))
 
 
 def _to_float64(array: Any) -> jax.Array:

@@ -6,7 +6,7 @@ them, so lengths are compared as places on the grid and a ratio may be a bound: 
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from nlp_models.errors import require
 
@@ -56,15 +56,47 @@ def longest(scores: Mapping[int, Sequence[float]], solved: float, *, below: bool
     return found
 
 
+def bar(limits: Mapping[str, Any], task: str) -> tuple[float, bool]:
+    """The score that solves a task, and whether lower ones are better.
+
+    Args:
+      limits: `error`, a mean squared error for adding; `accuracy`, a share right for the others.
+      task: of `data.synthetic`.
+
+    Returns:
+      (score, below), as `longest` takes them.
+    """
+    below = task == 'adding'
+    return (limits['error'] if below else limits['accuracy']), below
+
+
+def reached(
+    limits: Mapping[str, Any], cells: Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]]
+) -> list[float]:
+    """`longest` of a study's cells, all of one task and family.
+
+    Args:
+      limits: as in `bar`.
+      cells: (key, value) with the key's `task` and `length` and the value's `scores`, or `skipped`.
+
+    Returns:
+      A length for each seed.
+
+    Raises:
+      InputError: as `longest`.
+    """
+    scores = {key['length']: v['scores'] for key, v in cells if not v.get('skipped')}
+    solved, below = bar(limits, cells[0][0]['task'])
+    return longest(scores, solved, below=below)
+
+
 def on_grid(found: Sequence[float], lengths: Sequence[int]) -> tuple[float, ...]:
     """log₂ of lengths; 0, not even the shortest, is half the shortest: the next on the grid."""
     floor = min(lengths) / 2
     return tuple(math.nan if math.isnan(x) else math.log2(max(x, floor)) for x in found)
 
 
-def ratios(
-    ours: Sequence[float], others: Sequence[float], lengths: Sequence[int]
-) -> Ratios:
+def ratios(ours: Sequence[float], others: Sequence[float], lengths: Sequence[int]) -> Ratios:
     """log₂ of ours over others', seed by seed.
 
     Others that solve nothing are taken to solve half the shortest length, the most they can on a

@@ -4,12 +4,12 @@ Every sentence is computed from the numbers it stands beside. Two values that ar
 called equal, so no sentence claims a difference that its own digits do not show.
 """
 
-import base64
 import html
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from nlp_models.analysis import html as pages
 from nlp_models.analysis import plots
 from nlp_models.analysis.drawing import in_seconds, is_number, label
 from nlp_models.analysis.plots import Results
@@ -23,45 +23,7 @@ FIGURES = {  # heading, and what a reader who cannot see the picture is told fir
     'throughput': ('Training speed', 'Line plot of tokens per second against sequence length.'),
     'decoding': ('Decoding', 'Line plots of time per token and state against length of text.'),
 }
-STYLE = """
-:root { color-scheme: light dark; --ink: #1d1f23; --soft: #5a6069; --line: #d9dce1; --page: #fff; }
-@media (prefers-color-scheme: dark) {
-  :root { --ink: #e4e6ea; --soft: #a2a9b4; --line: #3a3f47; --page: #16181c; }
-}
-body { margin: 0 auto; padding: 2rem 1rem 4rem; max-width: 44rem; color: var(--ink);
-  background: var(--page); font: 1rem/1.55 system-ui, sans-serif; overflow-wrap: break-word; }
-h1 { font-size: 1.7rem; line-height: 1.2; margin: 0 0 1rem; }
-h2 { font-size: 1.2rem; margin: 2.5rem 0 .5rem; }
-dl { display: grid; grid-template-columns: max-content 1fr; gap: .15rem 1.25rem; margin: 0; }
-dt { color: var(--soft); }
-dd { margin: 0; overflow-wrap: anywhere; }
-.wide { overflow-x: auto; margin: 1rem 0; }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
-th, td { padding: .3rem .5rem; text-align: right; white-space: nowrap; font-weight: normal;
-  border-bottom: 1px solid var(--line); }
-th:first-child { text-align: left; padding-left: 0; }
-thead th { color: var(--soft); font-size: .9em; }
-figure { margin: 0; }
-@media (max-width: 34rem) {
-  table { font-size: .76rem; }
-  th, td { padding: .3rem .2rem; }
-  th { white-space: normal; }
-}
-img { display: block; width: 100%; height: auto; background: #fff; border-radius: 6px; }
-figcaption { margin-top: .6rem; }
-pre { overflow-x: auto; padding: .7rem 1rem; border: 1px solid var(--line); border-radius: 6px; }
-"""
-PAGE = """<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>Language models compared</title>
-<style>{style}</style>
-</head>
-<body>
-<main>
-<h1>Language models compared</h1>
+BODY = """<h1>Language models compared</h1>
 <p><strong>{table}</strong> {baseline}</p>
 <h2>What was run</h2>
 {setting}
@@ -72,11 +34,7 @@ PAGE = """<!DOCTYPE html>
 {orders}
 {figures}
 <h2>Run it again</h2>
-<pre><code>{command}</code></pre>
-</main>
-</body>
-</html>
-"""
+<pre><code>{command}</code></pre>"""
 
 
 def table(results: Results) -> list[tuple[str, ...]]:
@@ -131,40 +89,26 @@ def write_page(results: Results, folder: str | Path) -> Path:
     said = {name: html.escape(text) for name, text in sentences(results).items()}
     figures = []
     for name, file in plots.write_plots(results, folder).items():
-        image = base64.b64encode(file.read_bytes()).decode('ascii')
         title, alt = FIGURES[name]
         figures.append(
             f'<h2>{title}</h2>\n<figure>\n<img alt="{alt} {said[name]}" '
-            f'src="data:image/png;base64,{image}">\n<figcaption>{said[name]}</figcaption>\n</figure>'
+            f'src="{pages.image_address(file)}">\n<figcaption>{said[name]}</figcaption>\n</figure>'
         )
     orders = [
         (str(row['order']), f'{row["parameters"]:,}', _number(row['valid_bits_per_char'], '.3f'))
         for row in results['ngram_orders']
     ]
-    page = PAGE.format(
-        style=STYLE,
+    body = BODY.format(
         setting=_html_setting(results),
-        families=_html_table(HEADER, table(results)),
-        orders=_html_table(('n-gram order', 'parameters', 'bits/char'), orders),
+        families=pages.table(HEADER, table(results)),
+        orders=pages.table(('n-gram order', 'parameters', 'bits/char'), orders),
         figures='\n'.join(figures),
         command=html.escape(COMMAND),
         **{name: said[name] for name in ('table', 'baseline', 'unigram')},
     )
     path = Path(folder) / 'index.html'
-    path.write_text(page, encoding='utf-8')
+    path.write_text(pages.page('Language models compared', body), encoding='utf-8')
     return path
-
-
-def _html_table(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
-    head = ''.join(f'<th scope="col">{html.escape(cell)}</th>' for cell in header)
-    body = ''.join(
-        f'<tr><th scope="row">{html.escape(first)}</th>'
-        + ''.join(f'<td>{html.escape(cell)}</td>' for cell in rest)
-        + '</tr>\n'
-        for first, *rest in rows
-    )
-    filled = f'<thead><tr>{head}</tr></thead>\n<tbody>\n{body}</tbody>'
-    return f'<div class="wide" tabindex="0"><table>\n{filled}\n</table></div>'
 
 
 def _html_setting(results: Results) -> str:
@@ -178,8 +122,7 @@ def _html_setting(results: Results) -> str:
         (name.replace('_', ' ').replace('num ', ''), write(name, value))
         for name, value in results['setting'].items()
     ]
-    lines = (f'<dt>{html.escape(name)}</dt><dd>{html.escape(text)}</dd>' for name, text in pairs)
-    return '<dl>\n' + '\n'.join(lines) + '\n</dl>'
+    return pages.definitions((html.escape(name), html.escape(text)) for name, text in pairs)
 
 
 def _number(value: Any, form: str) -> str:

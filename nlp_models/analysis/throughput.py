@@ -1,7 +1,8 @@
 """How fast a language model trains and decodes, against the length of the sequence."""
 
+from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +16,33 @@ from nlp_models.training.objectives import language_modelling
 from nlp_models.types import LanguageModel, Params
 
 DECODED_TOKENS = 32  # a call, so that what a call costs apart from its tokens does not count
+
+
+class Training(NamedTuple):
+    """A training step without its optimizer, ready to be timed.
+
+    Attributes:
+      call: computes the gradients and returns them.
+      batch_size: B.
+      planned_bytes: what the compiled program needs beside arguments and results, on all devices;
+        0 where it does not tell.
+    """
+
+    call: Callable[[], Any]
+    batch_size: int
+    planned_bytes: int
+
+
+class Decoding(NamedTuple):
+    """The decoding of `DECODED_TOKENS` tokens, ready to be timed.
+
+    Attributes:
+      call: decodes them and returns the last one.
+      state_bytes: of what is carried from token to token.
+    """
+
+    call: Callable[[], Any]
+    state_bytes: int
 
 
 def training_throughput(
@@ -47,36 +75,70 @@ def training_throughput(
     Returns:
       For each length `length`, `batch_size`, `tokens_per_second`.
     """
-    objective = language_modelling(model)
-    rng = np.random.default_rng(seed)
-    # The same devices for every length: as many as the smallest batch can be shared out over.
-    devices = parallel.choose(0, max(1, tokens_per_batch // max(lengths)))
-    number = len(devices.devices)
     rows = []
     for length in lengths:
-        batch_size = number * max(1, tokens_per_batch // (length * number))
-        tokens = rng.integers(vocab_size, size=(batch_size, length + 1), dtype=np.int32)
-        batch = devices.place_shards({'tokens': tokens})
-        placed = devices.replicate(params)
-        gradient, _ = devices.compile(
-            jax.grad(lambda p, b: objective(p, None, b, None)[0].loss), placed, batch
+        training = prepare_training(
+            model,
+            params,
+            length=length,
+            longest=max(lengths),
+            tokens_per_batch=tokens_per_batch,
+            vocab_size=vocab_size,
+            seed=seed,
         )
-        analysis = gradient.memory_analysis()  # pyright: ignore[reportFunctionMemberAccess]
-        # Told for one device; those of a CPU share one memory.
-        if analysis is not None and number * analysis.temp_size_in_bytes > memory_limit:
-            logging.info(
-                'Length %d would take %d bytes: left out', length, analysis.temp_size_in_bytes
-            )
+        if training.planned_bytes > memory_limit:
+            logging.info('Length %d would take %d bytes: left out', length, training.planned_bytes)
             break
-        elapsed = timing.median_seconds(partial(gradient, placed, batch), seconds=seconds)
+        elapsed = timing.median_seconds(training.call, seconds=seconds)
         rows.append(
             {
                 'length': length,
-                'batch_size': batch_size,
-                'tokens_per_second': batch_size * length / elapsed,
+                'batch_size': training.batch_size,
+                'tokens_per_second': training.batch_size * length / elapsed,
             }
         )
     return rows
+
+
+def prepare_training(
+    model: LanguageModel,
+    params: Params,
+    *,
+    length: int,
+    longest: int,
+    tokens_per_batch: int,
+    vocab_size: int,
+    seed: int,
+) -> Training:
+    """Compile the forward and backward pass of the loss on random tokens, for all devices.
+
+    Args:
+      model: the model; its context must hold the length.
+      params: its parameters.
+      length: T.
+      longest: of the lengths to be compared: as many devices take part in each as its batch can be
+        shared out over.
+      tokens_per_batch: B·T, about; at least one row a device.
+      vocab_size: V.
+      seed: of the tokens.
+
+    Returns:
+      What to time.
+    """
+    objective = language_modelling(model)
+    devices = parallel.choose(0, max(1, tokens_per_batch // longest))
+    number = len(devices.devices)
+    batch_size = number * max(1, tokens_per_batch // (length * number))
+    rng = np.random.default_rng([seed, length])
+    tokens = rng.integers(vocab_size, size=(batch_size, length + 1), dtype=np.int32)
+    batch, placed = devices.place_shards({'tokens': tokens}), devices.replicate(params)
+    gradient, _ = devices.compile(
+        jax.grad(lambda p, b: objective(p, None, b, None)[0].loss), placed, batch
+    )
+    analysis = gradient.memory_analysis()  # pyright: ignore[reportFunctionMemberAccess]
+    # Told for one device; those of a CPU share one memory.
+    planned = 0 if analysis is None else number * analysis.temp_size_in_bytes
+    return Training(partial(gradient, placed, batch), batch_size, planned)
 
 
 def decoding_cost(
@@ -104,6 +166,36 @@ def decoding_cost(
     Returns:
       For each length `length`, `seconds_per_token`, `tokens_per_second`, `state_bytes`.
     """
+    rows = []
+    for length in lengths:
+        decoding = prepare_decoding(model, params, length=length, vocab_size=vocab_size, seed=seed)
+        elapsed = timing.median_seconds(decoding.call, seconds=seconds)
+        rows.append(
+            {
+                'length': length,
+                'seconds_per_token': elapsed / DECODED_TOKENS,
+                'tokens_per_second': DECODED_TOKENS / elapsed,
+                'state_bytes': decoding.state_bytes,
+            }
+        )
+    return rows
+
+
+def prepare_decoding(
+    model: LanguageModel, params: Params, *, length: int, vocab_size: int, seed: int
+) -> Decoding:
+    """Read a random text up to its last tokens, which are then to be decoded greedily.
+
+    Args:
+      model: the model; its context must hold the text.
+      params: its parameters.
+      length: of the text at its end, in tokens; the state is made for exactly that.
+      vocab_size: V.
+      seed: of the tokens.
+
+    Returns:
+      What to time.
+    """
     read = jax.jit(model.apply)
 
     @jax.jit
@@ -115,25 +207,11 @@ def decoding_cost(
 
         return lax.scan(step, (state, token), None, length=DECODED_TOKENS)[0][1]
 
-    rng = np.random.default_rng(seed)
-    rows = []
-    for length in lengths:
-        state = model.start(params, 1, length)
-        text = rng.integers(vocab_size, size=(1, length), dtype=np.int32)
-        # In pieces, so that attention need not compare all pairs at once to fill its state.
-        for begin in range(0, length - DECODED_TOKENS, 512):
-            state, _ = read(
-                params, state, text[:, begin : min(begin + 512, length - DECODED_TOKENS)]
-            )
-        elapsed = timing.median_seconds(
-            partial(decode, params, state, text[:, -1]), seconds=seconds
-        )
-        rows.append(
-            {
-                'length': length,
-                'seconds_per_token': elapsed / DECODED_TOKENS,
-                'tokens_per_second': DECODED_TOKENS / elapsed,
-                'state_bytes': trees.num_bytes(state),
-            }
-        )
-    return rows
+    rng = np.random.default_rng([seed, length])
+    state = model.start(params, 1, length)
+    text = rng.integers(vocab_size, size=(1, length), dtype=np.int32)
+    # In pieces, so that attention need not compare all pairs at once to fill its state.
+    for begin in range(0, length - DECODED_TOKENS, 512):
+        end = min(begin + 512, length - DECODED_TOKENS)
+        state, _ = read(params, state, text[:, begin:end])
+    return Decoding(partial(decode, params, state, text[:, -1]), trees.num_bytes(state))

@@ -119,7 +119,10 @@ def train(
 
     seeds = np.array([run.seed for run in padded], np.uint32)
     rates = np.array([run.learning_rate for run in padded], np.float32)
-    carry = devices.place_shards((rates, jax.device_get(jax.jit(jax.vmap(start))(seeds))))
+    # One after the other: batched factorisations of many layers (orthogonal weights) can wait for
+    # one another for ever on a CPU of few cores.
+    states = jax.device_get(jax.jit(lambda seeds: lax.map(start, seeds))(seeds))
+    carry = devices.place_shards((rates, states))
     advance, losses, done = None, [], 0
     while done < steps:
         data = devices.place_shards(_gather(batches, padded, done, chunk))

@@ -1,0 +1,370 @@
+"""Whether heads look at different things, the mask holds, and cross-attention helps."""
+
+import copy
+import functools
+import json
+from typing import Any
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+
+from nlp_models import costs, models
+from nlp_models.analysis import (
+    attention_weights,
+    drawing,
+    leaks,
+    pooled_memory,
+    solving,
+    strings,
+    verdicts,
+    windows,
+)
+from nlp_models.analysis.study import Cell, Evidence, Picture, Study
+from nlp_models.analysis.verdicts import Claim, Criterion
+from nlp_models.data import store
+from nlp_models.training import runs
+
+NAME = 'attention_parts'
+TASKS = ('recall', 'text')
+# What each looks at its source with, and what has the same without.
+WITHOUT = {'bahdanau': 'gru', 'luong': 'gru', 'transformer': 'pooled'}
+NAMES = {
+    'gru': 'GRU, none',
+    'bahdanau': 'GRU, Bahdanau',
+    'luong': 'GRU, Luong',
+    'pooled': 'transformer, one vector',
+    'transformer': 'transformer, cross-attention',
+}
+CLAIMS = (
+    Claim(
+        22,
+        '5',
+        'Several attention heads look at different parts of the text',
+        'Jensen–Shannon divergence between the heads of a layer as a share of its maximum, after '
+        'training minus before; and accuracy with 4 heads minus with 1 at equal parameters',
+        'MultiHead(X) = Concat(head_1, …, head_H) W^O',
+        'nlp_models/attention/blocks.py',
+    ),
+    Claim(
+        23,
+        '5',
+        'The causal mask keeps the future out',
+        'pairs of a place and a later one with any gradient between them, or any changed bit of a '
+        'logit when the later one changes',
+        'softmax(Q Kᵀ / √d_k + M) V, M_ts = −∞ for s > t',
+        'nlp_models/attention/masks.py',
+    ),
+    Claim(
+        24,
+        '5',
+        'Attention of a decoder to its encoder helps a transformer as it helped recurrent networks',
+        'share of right letters of reversed strings, with attention to the source minus with one '
+        'vector for it',
+        'softmax(Q_decoder K_encoderᵀ / √d_k) V_encoder',
+        'nlp_models/attention/blocks.py',
+    ),
+)
+
+
+@functools.cache
+def _dataset(data: str) -> Any:
+    raw = json.loads(data)
+    raw['splits'] = tuple(raw['splits'])
+    return store.load_dataset(ConfigDict(raw))
+
+
+def grid(config: Any) -> list[Cell]:
+    """Masks, strings for every writer, and every number of heads on both tasks."""
+    masked = config.masked
+    found = leaks.available(masked.model, masked.length)
+    cells = [
+        Cell({'what': 'mask', 'attention': a, 'window': w, 'scanned': s, 'causal': c}, 1.0)
+        for a in found
+        for w in masked.windows
+        for s in (False, True)
+        for c in (True, False)
+    ]
+    cells += [Cell({'what': 'strings', 'writer': name}, 8.0) for name in NAMES]
+    cells += [
+        Cell({'what': 'heads', 'task': t, 'heads': h}, 8.0) for t in TASKS for h in config.heads
+    ]
+    return cells
+
+
+def measure(config: Any, key: dict, evidence: Evidence) -> dict[str, Any]:
+    """Measure one cell."""
+    del evidence
+    return {'mask': _mask, 'strings': _strings, 'heads': _heads}[key['what']](config, key)
+
+
+def _mask(config: Any, key: dict) -> dict[str, Any]:
+    masked = config.masked
+    group = copy.deepcopy(masked.model)
+    group.update(attention=key['attention'], window=key['window'], scan_layers=key['scanned'])
+    size = dict(vocab_size=2 * masked.length, max_length=masked.length)
+    model = leaks.build(group, causal=key['causal'], **size)
+    found = [
+        leaks.count(model, model.init(jax.random.key(seed)), masked.length, seed)
+        for seed in masked.seeds
+    ]
+    return {name: sum(getattr(one, name) for one in found) for name in leaks.Leaks._fields}
+
+
+def _writer(config: Any, name: str) -> Any:
+    """A model that reads a string and writes another; recurrent ones have equal parameters."""
+    task = strings.Task(**config.strings)
+    group = copy.deepcopy(config.writers['transformer' if name == 'pooled' else name])
+
+    def build(group: Any) -> Any:
+        return models.build(
+            group,
+            vocab_size=strings.VOCAB_SIZE,
+            max_length=task.target_length,
+            source_length=task.max_length,
+        )
+
+    if group.family != 'transformer':
+
+        def count(size: int) -> int:
+            group.hidden_size = size
+            return costs.count_parameters(build(group))
+
+        target = costs.count_parameters(build(config.writers['bahdanau']))
+        group.hidden_size = costs.closest_size(count, target)
+    return pooled_memory.pool(build(group)) if name == 'pooled' else build(group)
+
+
+def _strings(config: Any, key: dict) -> dict[str, Any]:
+    outcome = strings.solve(
+        _writer(config, key['writer']),
+        strings.Task(**config.strings),
+        config.writing,
+        steps=config.writing.steps,
+        seeds=tuple(config.seeds),
+        num_devices=config.num_devices,
+    )
+    return outcome._asdict()
+
+
+def _heads(config: Any, key: dict) -> dict[str, Any]:
+    if key['task'] == 'recall':
+        problem = solving.problem('recall', config.recall)
+    else:
+        problem = windows.problem(_dataset(config.text.data.to_json()), config.text.length)
+    group = copy.deepcopy(config.decoder)
+    group.num_heads = key['heads']
+    outcome, params = solving.solve(
+        group,
+        problem,
+        config.training,
+        seeds=tuple(config.seeds),
+        num_devices=config.num_devices,
+    )
+    value = outcome._asdict() | {'trained': [], 'untrained': [], 'layers': []}
+    if key['heads'] == 1:
+        return value
+    inputs = problem.sample(0, np.arange(config.looked_at), split='test').inputs
+
+    def differ(params: Any, tokens: Any) -> jax.Array:
+        of_layers = attention_weights.weights(group, params, tokens)
+        return jax.numpy.stack([attention_weights.diversity(layer) for layer in of_layers])
+
+    init = solving.build(group, problem).init
+    first = jax.vmap(lambda seed: init(jax.random.key(seed)))(np.array(config.seeds, np.uint32))
+    options = dict(num_devices=config.num_devices)
+    after = np.asarray(runs.evaluate(differ, params, inputs, **options))
+    before = np.asarray(runs.evaluate(differ, jax.device_get(first), inputs, **options))
+    lost = ~np.isfinite(outcome.scores)
+    return value | {
+        'trained': np.where(lost, np.nan, after.mean(axis=1)).tolist(),
+        'untrained': before.mean(axis=1).tolist(),
+        'layers': after.tolist(),
+    }
+
+
+def _many(evidence: Evidence) -> list[int]:
+    return [h for h in evidence.config['heads'] if h > 1]
+
+
+def _differences(ours: Any, others: Any) -> tuple[float, ...]:
+    return tuple((np.asarray(ours, float) - np.asarray(others, float)).tolist())
+
+
+def _judge_heads(evidence: Evidence) -> list[Criterion]:
+    limits, several, found = evidence.thresholds, evidence.config['several'], []
+    for task in TASKS:
+        values = [evidence.value(what='heads', task=task, heads=h) for h in _many(evidence)]
+        gained = [_differences(value['trained'], value['untrained']) for value in values]
+        found.append(
+            Criterion(
+                f'difference of the heads, {task}',
+                'share of the maximal divergence, trained minus untrained, mean over numbers of '
+                'heads',
+                tuple(np.mean(gained, axis=0).tolist()),
+                limits['diversity'],
+            )
+        )
+    for task in TASKS:
+        one, more = (
+            evidence.value(what='heads', task=task, heads=h)['scores'] for h in (1, several)
+        )
+        found.append(
+            Criterion(
+                f'accuracy with {several} heads, {task}',
+                f'accuracy with {several} heads minus with 1',
+                _differences(more, one),
+                limits[f'{task}_gain'],
+            )
+        )
+    return found
+
+
+def _judge_mask(evidence: Evidence) -> list[Criterion]:
+    limits, found = evidence.thresholds, []
+    cells = evidence.select(what='mask')
+    for attention in dict.fromkeys(key['attention'] for key, _ in cells):
+        kept = [value for _, value in evidence.select(attention=attention, causal=True)]
+        for name, text in (('gradients', 'gradients'), ('bits', 'changed logits')):
+            found.append(
+                Criterion(
+                    f'{text}, {attention} attention',
+                    f'pairs, of {sum(value["pairs"] for value in kept)}',
+                    (float(sum(value[name] for value in kept)),),
+                    limits['leaks'],
+                    'below',
+                    exact=True,
+                )
+            )
+    # Without mask and window each pair is there to be found, by both instruments.
+    shares = [
+        value[name] / value['pairs']
+        for _, value in evidence.select(what='mask', causal=False, window=0)
+        for name in ('gradients', 'bits')
+    ]
+    found.append(
+        Criterion(
+            'the instruments, which see the future without a mask',
+            'least share of pairs found',
+            (min(shares),),
+            limits['found'],
+            exact=True,
+        )
+    )
+    return found
+
+
+def _judge_cross(evidence: Evidence) -> list[Criterion]:
+    return [
+        Criterion(
+            NAMES[name],
+            f'right letters, minus {NAMES[other]}',
+            _differences(
+                evidence.value(what='strings', writer=name)['scores'],
+                evidence.value(what='strings', writer=other)['scores'],
+            ),
+            evidence.thresholds['attention_gain'],
+        )
+        for name, other in reversed(WITHOUT.items())
+    ]
+
+
+def judge(evidence: Evidence) -> list[dict[str, Any]]:
+    """What became of the three claims."""
+    rules = (_judge_heads, _judge_mask, _judge_cross)
+    return [
+        verdicts.judge(claim, rule(evidence), evidence.thresholds, study=NAME)
+        for claim, rule in zip(CLAIMS, rules, strict=True)
+    ]
+
+
+def plot(evidence: Evidence) -> list[Picture]:
+    """Heads: difference and accuracy; strings: with and without attention."""
+    return [_plot_heads(evidence), _plot_strings(evidence)]
+
+
+def _plot_heads(evidence: Evidence) -> Picture:
+    figure, (upper, lower) = drawing.figure(2)
+    differ: dict[str, dict] = {}
+    right: dict[str, dict] = {}
+    for task in TASKS:
+        cells = evidence.select(what='heads', task=task)
+        right[task] = {key['heads']: value['scores'] for key, value in cells}
+        many = [(key, value) for key, value in cells if key['heads'] > 1]
+        differ[task] = {key['heads']: value['trained'] for key, value in many}
+        differ[f'untrained {task}'] = {key['heads']: value['untrained'] for key, value in many}
+    names = {task: task for task in TASKS} | {
+        f'untrained {task}': f'{task}, untrained' for task in TASKS
+    }
+    drawing.against(
+        upper,
+        differ,
+        names=names,
+        dashed=[name for name in differ if name.startswith('untrained')],
+        xscale='log',
+        ylabel='difference of heads',
+        ylim=(0, None),
+    )
+    drawing.against(
+        lower, right, names=names, xscale='log', xlabel='heads a layer', ylabel='accuracy'
+    )
+    heads = list(evidence.config['heads'])
+    lower.set_xticks(heads, labels=[str(h) for h in heads])
+    lower.minorticks_off()
+    parts = []
+    for task in TASKS:
+        after, before = (
+            np.nanmean([np.nanmean(v) for v in differ[name].values()])
+            for name in (task, f'untrained {task}')
+        )
+        scores = ', '.join(f'{h}: {np.nanmean(v):.3f}' for h, v in right[task].items())
+        parts.append(
+            f'{task}: difference {after:.2f} trained, {before:.2f} untrained; accuracy by heads '
+            f'{scores}'
+        )
+    caption = (
+        'Above, how different the heads of a layer are (0: all look at the same, 1: no two at the '
+        f'same); below, what they achieve at equal parameters. {"; ".join(parts)}.'
+    )
+    return Picture('heads', (22,), caption, figure)
+
+
+def _plot_strings(evidence: Evidence) -> Picture:
+    figure, (axes,) = drawing.figure(1)
+    rows = {name: evidence.value(what='strings', writer=writer) for writer, name in NAMES.items()}
+    drawing.dots(
+        axes,
+        {n: v['scores'] for n, v in rows.items()},
+        xlabel='share of right letters, test',
+        xlim=(0, 1.02),
+    )
+    parts = [
+        f'{name} {np.nanmean(v["scores"]):.3f} (whole strings {np.nanmean(v["exact"]):.3f}, '
+        f'{drawing.in_counts(v["parameters"])} parameters)'
+        for name, v in rows.items()
+    ]
+    task = evidence.config['strings']
+    caption = (
+        f'Strings of {task["min_length"]} to {task["max_length"]} letters to be reversed, with '
+        f'attention to the source and without, each seed a dot: {"; ".join(parts)}.'
+    )
+    return Picture('cross_attention', (24,), caption, figure)
+
+
+STUDY = Study(
+    NAME,
+    'The parts of attention',
+    'Decoders of equal parameters with 1 to 16 heads learn associative recall and real text, and '
+    'it is measured how far apart their heads look, compared with heads that were never trained: '
+    'they could all look at the same, and more heads could help nothing. All implementations of '
+    'attention that the device has are searched for gradients and bits that reach from the future '
+    'into the past, by instruments that must find them where the mask is taken away. Strings are '
+    'reversed by encoder-decoders whose decoder looks at the source through attention, or has one '
+    'vector of it (a recurrent encoder’s last states; the mean of a transformer’s output), which '
+    'may well be enough for short strings.',
+    CLAIMS,
+    grid,
+    measure,
+    judge,
+    plot,
+)

@@ -1,0 +1,174 @@
+"""Recurrence step by step, recurrence in parallel over time, and attention, by the same clocks.
+
+`growth` times a sequence model at several lengths, `exponents` fits how its time grows, `compare`
+sets a cell's parallel evaluation beside the scan: same values, how deep, how long.
+"""
+
+import functools
+import statistics
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from nlp_models import timing
+from nlp_models.analysis.depth import depth
+from nlp_models.errors import require
+from nlp_models.recurrent import associative, newton, sequential
+from nlp_models.recurrent.cells import Cell, state_size
+from nlp_models.types import SequenceModel
+
+
+class Draw(NamedTuple):
+    """A cell's parameters and what it is to read.
+
+    Attributes:
+      params: of the cell.
+      x: `[B, T, D]`.
+    """
+
+    params: dict
+    x: Any
+
+
+class Comparison(NamedTuple):
+    """A cell's parallel evaluation beside the scan, lists with one entry a draw.
+
+    Attributes:
+      iterations: solved linear recurrences: of Newton's method, else 1.
+      converged: whether they led to the answer.
+      errors: greatest difference of any output from the scan's.
+      depth: operations that wait for one another, of the scan and in parallel.
+      seconds: of one forward pass, by the scan and in parallel: medians over rounds.
+    """
+
+    iterations: list[int]
+    converged: list[bool]
+    errors: list[float]
+    depth: list[tuple[int, int]]
+    seconds: list[tuple[float, float]]
+
+
+def exponents(lengths: Sequence[int], seconds: Sequence[Sequence[float]]) -> list[float]:
+    """How time grows with length: slopes of log time against log T, each round by itself.
+
+    Args:
+      lengths: T, at least two different ones.
+      seconds: of each length, one number a round.
+
+    Returns:
+      One exponent a round: 1 for time in proportion to T, 0 for time that does not grow.
+
+    Raises:
+      InputError: for fewer than two lengths.
+    """
+    require(len(set(lengths)) >= 2, 'lengths', list(lengths), 'must hold at least two')
+    x = np.log(np.asarray(lengths, np.float64))
+    y = np.log(np.asarray(seconds, np.float64))  # [lengths, rounds]
+    dx = x - x.mean()
+    return (dx @ (y - y.mean(axis=0)) / (dx @ dx)).tolist()
+
+
+def passes(body: SequenceModel) -> Callable:
+    """Both passes: `(params, x, cotangent of y) -> (y, gradients of params and x)`."""
+
+    def both(params: Any, x: jax.Array, cotangent: jax.Array) -> Any:
+        def forward(params: Any, x: jax.Array) -> jax.Array:
+            return body.apply(params, body.start(params, x.shape[0], 0), x)[1]
+
+        y, pullback = jax.vjp(forward, params, x)
+        return y, pullback(cotangent)
+
+    return both
+
+
+def growth(
+    body: SequenceModel,
+    *,
+    width: int,
+    shapes: Sequence[tuple[int, int]],
+    seed: int,
+    rounds: int,
+    block_seconds: float,
+) -> list[list[float]]:
+    """Seconds of a forward and backward pass at several lengths, all in turn, on one device.
+
+    Args:
+      body: reads and gives vectors of one width.
+      width: D, of both.
+      shapes: (B, T) of each.
+      seed: of parameters and inputs.
+      rounds: turns of each.
+      block_seconds: how long a turn takes at least, about.
+
+    Returns:
+      For each shape its seconds, one number a round.
+    """
+    params = body.init(jax.random.key(seed))
+    function = jax.jit(passes(body))
+    timers = []
+    for index, (batch_size, length) in enumerate(shapes):
+        key_x, key_y = jax.random.split(jax.random.fold_in(jax.random.key(seed), index))
+        shape = (batch_size, length, width)
+        x, y = jax.random.normal(key_x, shape), jax.random.normal(key_y, shape)
+        call = functools.partial(function, params, x, y)
+        jax.block_until_ready(call())  # compiles
+        timers.append(timing.block_timer(call, block_seconds=block_seconds))
+    return timing.rounds(timers, seconds=0.0, least=rounds, most=rounds)
+
+
+def training_depth(body: SequenceModel, *, width: int, length: int) -> int:
+    """Operations of a forward and backward pass that wait for one another, for one sequence."""
+    params = jax.eval_shape(body.init, jax.random.key(0))
+    x = jax.ShapeDtypeStruct((1, length, width), jnp.float32)
+    return depth(passes(body), params, x, x)
+
+
+def compare(cell: Cell, draws: Sequence[Draw], *, rounds: int, block_seconds: float) -> Comparison:
+    """A cell's parallel evaluation beside the scan, forward.
+
+    A cell that is linear in its carry is evaluated by an associative scan, any other by Newton's
+    method with full Jacobians, whose iterations are counted and whose depth is that of as many.
+    Where it does not converge it ends with the scan, and the depth of that is added.
+
+    Args:
+      cell: the cell.
+      draws: parameters and inputs, all of the same shapes: each a measurement of its own.
+      rounds: of each, in which both have one turn.
+      block_seconds: how long a turn takes at least, about.
+
+    Returns:
+      The comparison.
+    """
+    linear = cell.terms is not None
+    plain = jax.jit(functools.partial(sequential.scan, cell))
+
+    def parallel(params: dict, carry: Any, x: jax.Array) -> Any:
+        if not linear:
+            return newton.solve(cell, params, carry, x)
+        carry, y = associative.scan(cell, params, carry, x)
+        return newton.Solution(carry, y, jnp.ones((), jnp.int32), jnp.ones((), bool))
+
+    solve = jax.jit(parallel)
+    found = Comparison([], [], [], [], [])
+    for params, x in draws:
+        carry = sequential.start(cell, x.shape[0], state_size(cell, params))
+        arguments = (params, carry, jnp.asarray(x))
+        solution = jax.block_until_ready(solve(*arguments))
+        expected = jax.block_until_ready(plain(*arguments))[1]
+        iterations, converged = int(solution.iterations), bool(solution.converged)
+        found.iterations.append(iterations)
+        found.converged.append(converged)
+        found.errors.append(float(jnp.abs(solution.y - expected).max()))
+        one = functools.partial(sequential.scan, cell)
+        times = {'iterations': iterations, 'branch': int(converged)}
+        found.depth.append((depth(one, *arguments), depth(parallel, *arguments, **times)))
+        timers = [
+            timing.block_timer(functools.partial(f, *arguments), block_seconds=block_seconds)
+            for f in (plain, solve)
+        ]
+        turns = timing.rounds(timers, seconds=0.0, least=rounds, most=rounds)
+        found.seconds.append((statistics.median(turns[0]), statistics.median(turns[1])))
+    return found

@@ -1,0 +1,88 @@
+"""The evidence in `docs/evidence`: complete, honestly made, and the verdicts follow from it."""
+
+import importlib
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from experiments import studies
+from nlp_models.analysis import verdicts
+from nlp_models.analysis.study import Evidence
+
+ROOT = Path(__file__).parent.parent
+FOLDER = ROOT / 'docs' / 'evidence'
+CLAIMS = range(1, 26)  # of the tutorial's sections 2 to 6
+
+
+def git(*arguments):
+    done = subprocess.run(['git', *arguments], cwd=ROOT, capture_output=True, text=True)
+    return done.stdout if done.returncode == 0 else None
+
+
+def shipped():
+    """Study to what was written of it."""
+    return {name: FOLDER / name for name in studies.STUDIES if (FOLDER / name).is_dir()}
+
+
+def thresholds(source: str) -> dict[str, Any]:
+    """Those of a config file's text."""
+    names: dict[str, Any] = {'__name__': 'config'}
+    exec(compile(source, 'config', 'exec'), names)
+    return names['get_config']('standard').thresholds.to_dict()
+
+
+def test_every_study_is_shipped():
+    assert list(shipped()) == list(studies.STUDIES)
+    found = [claim.number for name in studies.STUDIES for claim in studies.find(name).claims]
+    assert sorted(number for number in found if number) == list(CLAIMS)
+
+
+@pytest.mark.parametrize('name', studies.STUDIES)
+def test_verdicts_follow_from_the_evidence(name):
+    study, folder = studies.find(name), shipped()[name]
+    evidence = Evidence.read(folder / 'evidence.json')
+    written = json.loads((folder / 'verdicts.json').read_text())
+    judged = json.loads(json.dumps(study.judge(evidence)))
+    assert written == judged
+    assert [verdict['claim'] for verdict in written] == [claim.number for claim in study.claims]
+    assert {verdict['verdict'] for verdict in written} <= set(verdicts.VERDICTS)
+    assert {verdict['threshold_hash'] for verdict in written} == {
+        verdicts.threshold_hash(evidence.thresholds)
+    }
+
+
+@pytest.mark.parametrize('name', studies.STUDIES)
+def test_the_evidence_is_of_the_standard_size_and_complete(name):
+    evidence = Evidence.read(shipped()[name] / 'evidence.json')
+    file = importlib.import_module(f'configs.studies.{name}')
+    config = json.loads(file.get_config('standard').to_json())
+    assert evidence.config == config, 'the config has changed: run the study again'
+    cells = studies.find(name).grid(file.get_config('standard'))
+    assert [row['key'] for row in evidence.rows] == [
+        json.loads(json.dumps(cell.key)) for cell in cells
+    ]
+
+
+@pytest.mark.parametrize('name', studies.STUDIES)
+def test_thresholds_are_older_than_the_evidence(name):
+    evidence = Evidence.read(shipped()[name] / 'evidence.json')
+    commit = evidence.manifest['commit']
+    assert commit, 'measured outside of a checkout'
+    assert not commit.endswith('+'), 'measured with uncommitted changes'
+    source = git('show', f'{commit}:configs/studies/{name}.py')
+    if source is None:
+        pytest.skip('the checkout does not go back so far')
+    assert thresholds(source) == evidence.thresholds
+
+
+def test_at_most_a_fifth_is_inconclusive():
+    found = [
+        verdict['verdict']
+        for folder in shipped().values()
+        for verdict in json.loads((folder / 'verdicts.json').read_text())
+        if verdict['claim']
+    ]
+    assert found.count('inconclusive') <= 0.2 * len(found)
