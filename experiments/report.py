@@ -21,7 +21,12 @@ def main() -> None:
     """Report."""
     from nlp_models.analysis import report
 
-    known = [studies.find(name) for name in studies.STUDIES]
+    known = []
+    for name in studies.STUDIES:
+        if studies.files(name)[0].exists():
+            known.append(studies.find(name))
+        else:  # of what is there, a report can still be made
+            print(f'Nothing of {name}: there is no {studies.files(name)[0].relative_to(_HERE)}.')
     workdir = Path(_WORKDIR.value)
     output = Path(_OUTPUT.value) if _OUTPUT.value else workdir
     page = report.write(known, workdir, output, root=_HERE, say=print)

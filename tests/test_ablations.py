@@ -96,7 +96,8 @@ def test_forget_gates_alone_start_open(name):
     params = stack.init_cell(ablations.CELLS[name], jax.random.key(0), D, N, forget_bias=1.0)
     b = np.asarray(params['b']).reshape(-1, N)
     first = {'lstm_without_forget': 0.0, 'rnn_residual': 0.0}.get(name, 1.0)
-    assert (b[0] == first).all() and (b[1:] == 0).all()
+    assert (b[0] == first).all()
+    assert (b[1:] == 0).all()
 
 
 @every_cell
@@ -113,7 +114,8 @@ def test_a_language_model_of_it_has_finite_gradients(name):
     value, gradient = jax.jit(jax.value_and_grad(loss))(params)
     assert 0 < value < 10
     norms = [float(jnp.linalg.norm(g)) for g in jax.tree.leaves(gradient)]
-    assert np.isfinite(norms).all() and min(norms) > 0
+    assert np.isfinite(norms).all()
+    assert min(norms) > 0
     n, d = 6, 5
     blocks = {'lstm_not_additive': 4, 'rnn_residual': 1}.get(name, 3)
     ends = 7 * d + 7 * n + 7  # embedding, head and its bias
@@ -122,7 +124,7 @@ def test_a_language_model_of_it_has_finite_gradients(name):
 
 def test_cells_differ_from_one_another_and_from_what_they_are_taken_from():
     names = [*GATES, 'lstm', 'rnn']
-    tokens = np.arange(8)[None] % 7
+    tokens = jnp.arange(8)[None] % 7
     logits = []
     for name in names:
         built = models.build(model(name), vocab_size=7, max_length=8)

@@ -20,7 +20,8 @@ def test_rows_are_those_of_delayed_each_at_its_distance():
     tried = (5, 9, 7)
     problem = distances.problem(tried, alphabet=A, fillers=F)
     rows = problem.sample(1, np.arange(4, 16), split='test')
-    assert problem.length == 9 and problem.vocab_size == 1 + A + F
+    assert problem.length == 9
+    assert problem.vocab_size == 1 + A + F
     for i, index in enumerate(range(4, 16)):
         d = tried[index % 3]
         one = synthetic.delayed(
@@ -33,11 +34,14 @@ def test_rows_are_those_of_delayed_each_at_its_distance():
 
 def test_a_text_is_examples_one_after_the_other():
     tokens, answers, order = distances.text(3, (1, 2, 5), 50, alphabet=A, fillers=F)
-    assert sorted(order) == [1] * 50 + [2] * 50 + [5] * 50 and len(tokens) == 50 * (2 + 3 + 6)
+    assert sorted(order) == [1] * 50 + [2] * 50 + [5] * 50
+    assert len(tokens) == 50 * (2 + 3 + 6)
     start = 0
     for at, d in zip(answers, order, strict=True):
         example = tokens[start : at + 1]
-        assert len(example) == d + 1 and example[0] == example[-1] and 1 <= example[0] <= A
+        assert len(example) == d + 1
+        assert example[0] == example[-1]
+        assert 1 <= example[0] <= A
         if d > 1:
             assert example[-2] == 0
             assert ((example[1:-2] > A) & (example[1:-2] <= A + F)).all()
@@ -61,7 +65,10 @@ def test_ngrams_know_what_they_reach_and_are_at_chance_beyond(order):
 
 def test_accuracy_by_distance():
     hits = np.array([[1, 0, 1, 1, 1, 0], [0, 0, 0, 0, 0, 1]], np.float32)
-    assert distances.by_distance(hits, (3, 8)) == {3: [1.0, 0.0], 8: [1 / 3, 1 / 3]}
+    assert distances.by_distance(hits, (3, 8)) == {
+        3: [1.0, 0.0],
+        8: pytest.approx([1 / 3, 1 / 3]),
+    }
     with pytest.raises(InputError, match='examples'):
         distances.by_distance(hits[:, :1], (3, 8))
 
@@ -102,7 +109,8 @@ def test_right_is_the_hit_at_the_scored_place():
     data = problem.sample(0, np.arange(20), split='train')._asdict()
     model = last_tokens(1)  # always says the token just read
     said = distances.right(model)({}, data)
-    assert said.shape == (20,) and not np.asarray(said).any()  # the query, never the key
+    assert said.shape == (20,)
+    assert not np.asarray(said).any()
     copied = {**data, 'targets': data['inputs']}
     assert np.asarray(distances.right(model)({}, copied)).all()
 

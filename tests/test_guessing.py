@@ -37,6 +37,7 @@ def test_copy_is_ten_letters_of_eight_over_all_tokens(delay):
         ('recall', {'length': 16, 'pairs': 2, 'vocab_size': 21}, 11),
         ('parity', {'max_length': 12, 'every_step': True}, 2),
         ('dyck', {'length': 16, 'kinds': 3, 'depth': 3}, 3),
+        ('delayed', {'distance': 9, 'alphabet': 7, 'fillers': 4}, 7),
     ],
 )
 def test_of_the_others_every_answer_is_as_likely(task, setting, answers):
@@ -55,4 +56,4 @@ def test_what_a_guesser_holds_impossible_is_infinitely_wrong():
 def test_another_task_is_refused():
     examples = synthetic.delayed(0, np.arange(2), distance=4, alphabet=8)
     with pytest.raises(InputError, match='task'):
-        guessing.guess('delayed', {'distance': 4, 'alphabet': 8}, examples)
+        guessing.guess('reverse', {'distance': 4, 'alphabet': 8}, examples)

@@ -1,10 +1,11 @@
 """What is remembered, and for how long: tutorial sections 3.2, 4.1, 4.2 and 6.1.
 
-RNN, LSTM, GRU and transformer learn tasks whose length doubles until they fail: copy memory and the
-adding problem (Hochreiter & Schmidhuber 1997; Arjovsky et al. 2016), associative recall (Arora et
-al. 2023), parity and Dyck-(2,3) (Hewitt et al. 2020). Every family has as many parameters; on copy
-and recall once more, every family carries as many numbers from token to token. And in what was
-trained, and in what was not, one input is changed to see how far that moves the final vector.
+RNN, LSTM, GRU and transformer learn tasks whose length doubles until they fail: one symbol behind
+random fillers, copy memory and the adding problem (Hochreiter & Schmidhuber 1997; Arjovsky et al.
+2016), associative recall (Arora et al. 2023), parity and Dyck-(2,3) (Hewitt et al. 2020). Every
+family has as many parameters; on copy and recall once more, every family carries as many numbers
+from token to token. And in what was trained, and in what was not, one input is changed to see how
+far that moves the final vector.
 
 Published beside ours, with settings of their own: adding T = 600 and copy T = 1000 (Bai et al.
 2018, table 1), recall (64, 4) (Arora et al. 2023, figure 2). Theirs has more steps, and for recall
@@ -47,6 +48,7 @@ def get_config(size: str = 'standard') -> Any:
                 models=_models(),
                 # Of each task, ascending and doubling. Of copy it is the delay, else tokens.
                 lengths=dict(
+                    delayed=(8, 16, 32, 64, 128),
                     copy=(2, 4, 8, 16, 32),
                     adding=(16, 32, 64, 128),
                     recall=(8, 16, 32, 64),
@@ -62,6 +64,7 @@ def get_config(size: str = 'standard') -> Any:
                 lengths=dict(copy=(2, 4, 8), recall=(8, 16)),
             ),
             settings=dict(  # what does not grow with the length
+                delayed=dict(alphabet=8, fillers=4),  # one symbol: how long is all that is asked
                 copy=dict(symbols=3, alphabet=8),  # few: how long is asked, not how many
                 adding=dict(),
                 recall=dict(vocab_size=32),
@@ -119,7 +122,9 @@ def get_config(size: str = 'standard') -> Any:
             quick=dict(
                 seeds=2,
                 parameters=dict(
-                    lengths=dict(copy=(2, 4), adding=(16,), recall=(8,), parity=(16,), dyck=(16,))
+                    lengths=dict(
+                        delayed=(8,), copy=(2,), adding=(16,), recall=(8,), parity=(16,), dyck=(16,)
+                    )
                 ),
                 state=dict(lengths=dict(copy=(2,), recall=(8,))),
                 training=dict(steps=200, learning_rates=(1e-2,)),
@@ -129,6 +134,7 @@ def get_config(size: str = 'standard') -> Any:
             full=dict(
                 parameters=dict(
                     lengths=dict(
+                        delayed=(8, 16, 32, 64, 128, 256, 512),
                         copy=(2, 4, 8, 16, 32, 64, 128, 256),
                         adding=(16, 32, 64, 128, 256, 512),
                         recall=(8, 16, 32, 64, 128),

@@ -1,6 +1,7 @@
 """All studies of the tutorial's sections 2 to 6, one after the other, each in a folder of its own.
 
-    python -m experiments.study --config=configs/studies/sections_2_to_6.py:quick --workdir=runs/quick
+    python -m experiments.study --config=configs/studies/sections_2_to_6.py:quick \
+        --workdir=runs/quick
 
 quick takes at most 25 minutes on 2 cores, standard about two hours.
 """

@@ -103,6 +103,8 @@ def _setting(config: Any, task: str, length: int) -> dict[str, Any]:
     match task:
         case 'copy':
             return {**fixed, 'delay': length}
+        case 'delayed':
+            return {**fixed, 'distance': length}
         case 'recall':
             pairs = max(config.recall_pairs, length // 16)
             return {**fixed, 'length': length, 'pairs': pairs}

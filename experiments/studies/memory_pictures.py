@@ -14,13 +14,14 @@ CELLS = ('rnn', 'lstm', 'gru')
 FAMILIES = (*CELLS, 'transformer')
 MATCHINGS = {'parameters': 'equal parameters', 'state': 'equal state'}
 TASKS = {
+    'delayed': 'a symbol',
     'copy': 'copy',
     'adding': 'adding',
     'recall': 'recall',
     'parity': 'parity',
     'dyck': 'Dyck, bounded depth',
 }
-PLOTTED = ('copy', 'adding', 'recall')  # with what was scored at each length
+PLOTTED = ('delayed', 'adding', 'recall')  # with what was scored at each length
 # Bai et al. 2018, table 1 (mean squared error; nats a token), and Arora et al. 2023, figure 2
 # (share right).
 PUBLISHED = {

@@ -9,7 +9,8 @@ from nlp_models.analysis.numbers import last_digit
 from nlp_models.analysis.numbers import write as written
 
 NONE = '–'
-HEADER = ('claim', 'section', 'verdict', 'found [95 %]', 'needed')
+CONTEXT = 'context'
+HEADER = ('claim', 'section', 'verdict', 'found [95\u00a0%]', 'needed')
 
 
 def name(entry: Entry) -> str:
@@ -19,18 +20,29 @@ def name(entry: Entry) -> str:
     return f'Finding {entry.anchor.rpartition("-")[2]} of “{entry.study.title}”'
 
 
+def place(entry: Entry) -> str:
+    """The section of a claim; 'context' for a finding that is no claim of the tutorial's."""
+    return entry.claim.section if entry.claim.number else CONTEXT
+
+
 def estimate(row: dict[str, Any]) -> Text:
     """An estimate with its interval, as they stand in a verdict or one of its criteria."""
     value, interval = row['estimate'], row['interval']
     if value is None:
         return NONE
     if interval is None or interval[0] == interval[1]:
-        note = ' (exact)' if row['seeds'] == 0 else ' (all seeds)' if row['seeds'] > 1 else ''
+        note = (
+            '\u00a0(exact)'
+            if row['seeds'] == 0
+            else '\u00a0(all seeds)'
+            if row['seeds'] > 1
+            else ''
+        )
         return (Number(value, written(value)), note)
     last = last_digit([value, *interval], (interval[1] - interval[0]) / 2)
     low, high = (Number(end, written(end, last)) for end in interval)
-    # No-break spaces: an interval stays on one line.
-    return (Number(value, written(value, last)), '\u00a0[', low, ',\u00a0', high, ']')
+    # No-break spaces: an interval stays on one line, below its mean where both are too wide.
+    return (Number(value, written(value, last)), ' [', low, ',\u00a0', high, ']')
 
 
 def needed(row: dict[str, Any]) -> Text:
@@ -38,7 +50,9 @@ def needed(row: dict[str, Any]) -> Text:
     threshold = Number(row['threshold'], written(row['threshold']))
     if row['relation'] == 'within':
         tolerance = row['tolerance']
-        return (threshold, ' ± ', Number(tolerance, written(tolerance)))
+        if tolerance == 0:
+            return ('=\u00a0', threshold)
+        return (threshold, '\u00a0±\u00a0', Number(tolerance, written(tolerance)))
     return ('≥\u00a0' if row['relation'] == 'above' else '≤\u00a0', threshold)
 
 
@@ -54,13 +68,14 @@ def summary(entries: Sequence[Entry]) -> Table:
             found = (estimate(verdict), Break(), Small(f'{head["measure"]}; {head["condition"]}'))
         limit = needed(verdict['criteria'][0]) if verdict else NONE
         link = Link(number + claim.statement, entry.anchor)
-        rows.append((link, claim.section, Mark(entry.word), found, limit))
+        rows.append((link, place(entry), Mark(entry.word), found, limit))
     caption = 'Where several criteria decide a claim, the first of them is shown.'
     return Table(HEADER, tuple(rows), caption)
 
 
-def criteria(rows: Sequence[dict[str, Any]]) -> Table:
-    """The criteria of a verdict."""
+def criteria(verdict: dict[str, Any]) -> Table:
+    """The criteria of a verdict; a note that is the verdict's own is not repeated."""
+    rows = verdict['criteria']
     measures = list(dict.fromkeys(row['measure'] for row in rows))
     alike = len(measures) == 1
     lines = []
@@ -69,10 +84,10 @@ def criteria(rows: Sequence[dict[str, Any]]) -> Table:
         name = condition if alike else (condition, Break(), Small(row['measure']))
         seeds = str(row['seeds']) if row['seeds'] else 'exact'
         outcome: Text = Mark(row['outcome'])
-        if row['note'] and len(rows) > 1:  # that of a single one is the verdict's own
+        if row['note'] and row['note'] != verdict['note']:
             outcome = (outcome, Break(), Small(row['note']))
         lines.append((name, estimate(row), needed(row), seeds, outcome))
-    header = ('condition', 'estimate [95 %]', 'needed', 'seeds', 'outcome')
+    header = ('condition', 'estimate [95\u00a0%]', 'needed', 'seeds', 'outcome')
     return Table(header, tuple(lines), measures[0] if alike else '')
 
 
@@ -81,9 +96,10 @@ def where(entries: Sequence[Entry]) -> Table:
     rows = []
     for entry in entries:
         claim = entry.claim
+        section = f'§\u00a0{claim.section}' if claim.number else CONTEXT
         rows.append(
             (
-                (f'§ {claim.section}, ', Link(name(entry), entry.anchor)),
+                (f'{section}, ', Link(name(entry), entry.anchor)),
                 (Code(claim.equation), Break(), File(claim.file)),
                 Code(entry.command),
                 Mark(entry.word),

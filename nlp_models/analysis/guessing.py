@@ -9,6 +9,8 @@ import numpy as np
 from nlp_models.data import synthetic
 from nlp_models.errors import require
 
+KNOWN = 'adding, copy, delayed, dyck, parity, recall'
+
 
 class Guess(NamedTuple):
     """A guesser's loss.
@@ -33,7 +35,7 @@ def guess(task: str, setting: Mapping[str, Any], examples: synthetic.Examples) -
     of the others.
 
     Args:
-      task: 'copy', 'adding', 'recall', 'parity' or 'dyck'.
+      task: 'copy', 'adding', 'recall', 'parity', 'dyck' or 'delayed'.
       setting: its other arguments.
       examples: to measure on.
 
@@ -65,6 +67,8 @@ def _answers(task: str, setting: Mapping[str, Any]) -> tuple[int, int]:
         return 1 + setting['kinds'], setting['kinds']
     if task == 'parity':
         return 0, 2
+    if task == 'delayed':
+        return 1, setting['alphabet']
     vocab_size = synthetic.vocab_size(task, setting) if task in ('copy', 'recall') else 0
-    require(vocab_size > 0, 'task', task, 'must be one of adding, copy, dyck, parity, recall')
+    require(vocab_size > 0, 'task', task, 'must be one of ' + KNOWN)
     return (1, vocab_size - 2) if task == 'copy' else (vocab_size // 2, (vocab_size + 1) // 2)

@@ -47,7 +47,7 @@ DOCUMENT_STYLE = """
   :root { --link: #86b9f3; --card: #1e2126; --yes: #6fd39b; --no: #ff9a9f; --partly: #f0bd63;
     --unsure: #b3bcc9; }
 }
-body { max-width: 48rem; }
+body { max-width: 52rem; }
 a { color: var(--link); }
 h2 { font-size: 1.4rem; margin-top: 3rem; }
 h3 { font-size: 1.15rem; margin: 2.2rem 0 .4rem; }
@@ -75,18 +75,21 @@ summary { cursor: pointer; color: var(--link); }
 pre { white-space: pre-wrap; overflow-wrap: anywhere; margin: .6rem 0; font-size: .88em; }
 pre code { font-size: 1em; }
 .flag { display: inline-block; max-width: 100%; }
-.rows { margin: 1rem 0; }
+.rows { margin: 1rem 0; overflow-x: auto; }
 .rows table { width: 100%; }
 .rows caption { text-align: left; color: var(--soft); font-size: .9em; padding-bottom: .3rem; }
 .rows th, .rows td { text-align: left; vertical-align: top; white-space: normal; }
 .rows td:last-child { padding-right: 0; }
 .rows data { white-space: nowrap; }
-#summary th:first-child { min-width: 15rem; }
+#summary table, #map table { font-size: .92rem; }
+#summary th:first-child { min-width: 12rem; }
 @media (max-width: 34rem) {
   dl { grid-template-columns: 1fr; gap: 0; }
   dd { margin-bottom: .4rem; }
   .claim { padding: .8rem; }
   .claim img { width: calc(100% + 1.4rem); margin: 0 -.7rem; border-radius: 0; }
+}
+@media (max-width: 44rem) {
   .rows table, .rows caption, .rows tbody, .rows tr, .rows th, .rows td { display: block; }
   .rows table { font-size: .9rem; }
   .rows thead { position: absolute; width: 1px; height: 1px; overflow: hidden;
@@ -206,8 +209,10 @@ def _rows(block: document.Table) -> str:
     caption = f'<caption>{inline(block.caption)}</caption>\n' if block.caption else ''
     # The roles stay when a short line's style makes blocks of the rows.
     return (
-        f'<div class="rows"><table role="table">\n{caption}<thead><tr>{head}</tr></thead>\n'
-        '<tbody role="rowgroup">\n' + '\n'.join(lines) + '\n</tbody>\n</table></div>'
+        f'<div class="rows" tabindex="0"><table role="table">\n{caption}'
+        f'<thead><tr>{head}</tr></thead>\n<tbody role="rowgroup">\n'
+        + '\n'.join(lines)
+        + '\n</tbody>\n</table></div>'
     )
 
 

@@ -68,15 +68,11 @@ class Writer:
 
     def inline(self, text: Text, in_table: bool = False) -> str:
         """Text of a document as Markdown."""
-
-        def write(inner: Text) -> str:
-            return self.inline(inner, in_table)
-
         match text:
             case str():
                 return escape(text)
             case tuple():
-                return ''.join(write(each) for each in text)
+                return ''.join(self.inline(each, in_table) for each in text)
             case document.Code(code):
                 return _code(code, in_table)
             case document.File(path):
@@ -84,11 +80,11 @@ class Writer:
                     return f'[{_code(path, in_table)}]({self._address(self.root / path)})'
                 return _code(path, in_table)
             case document.Link(inner, to):
-                return f'[{write(inner)}](#{to})'
+                return f'[{self.inline(inner, in_table)}](#{to})'
             case document.Strong(inner):
                 return f'**{escape(inner)}**'
             case document.Small(inner):
-                return write(inner)
+                return self.inline(inner, in_table)
             case document.Break():
                 return '<br>'
             case document.Number(_, written):

@@ -1,7 +1,8 @@
 """Recurrence step by step, recurrence in parallel over time, and attention, by the same clocks.
 
 `growth` times a sequence model at several lengths, `exponents` fits how its time grows, `compare`
-sets a cell's parallel evaluation beside the scan: same values, how deep, how long.
+sets a cell's parallel evaluation beside the scan: same values, how deep, how long. What cells are
+given to read comes from `random_draws` and `trained_draws`.
 """
 
 import functools
@@ -14,10 +15,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from nlp_models import timing
+from nlp_models.analysis import solving
 from nlp_models.analysis.depth import depth
 from nlp_models.errors import require
 from nlp_models.recurrent import associative, newton, sequential
 from nlp_models.recurrent.cells import Cell, state_size
+from nlp_models.recurrent.stack import init_cell
 from nlp_models.types import SequenceModel
 
 
@@ -71,6 +74,84 @@ def exponents(lengths: Sequence[int], seconds: Sequence[Sequence[float]]) -> lis
     return (dx @ (y - y.mean(axis=0)) / (dx @ dx)).tolist()
 
 
+def in_turns(
+    calls: Sequence[Callable[[], Any]], *, rounds: int, block_seconds: float
+) -> list[list[float]]:
+    """Seconds of some calls, each warmed up, waited for, and timed in turn with the others.
+
+    Args:
+      calls: return arrays to wait for.
+      rounds: turns of each.
+      block_seconds: how long a turn takes at least, about.
+
+    Returns:
+      For each call its seconds, one number a round.
+    """
+    timers = []
+    for call in calls:
+        jax.block_until_ready(call())  # compiles
+        timers.append(timing.block_timer(call, block_seconds=block_seconds))
+    return timing.rounds(timers, seconds=0.0, least=rounds, most=rounds)
+
+
+def random_draws(
+    cell: Cell, seeds: Sequence[int], *, length: int, size: int, gain: float = 1.0
+) -> list[Draw]:
+    """Fresh parameters and Gaussian inputs, a sequence each.
+
+    Args:
+      cell: the cell.
+      seeds: of parameters and inputs.
+      length: T.
+      size: D of the inputs, and N.
+      gain: that recurrent weights are multiplied with: they start orthogonal, so it is their
+        spectral radius.
+
+    Returns:
+      One draw a seed, x `[1, T, D]`.
+    """
+    found = []
+    for seed in seeds:
+        key_params, key_x = jax.random.split(jax.random.key(seed))
+        params = init_cell(cell, key_params, size, size)
+        params |= {name: gain * params[name] for name in ('W', 'W_h') if name in params}
+        found.append(Draw(params, jax.random.normal(key_x, (1, length, size))))
+    return found
+
+
+def trained_draws(
+    model: Any, task: Any, seeds: Sequence[int], *, length: int
+) -> tuple[list[Draw], list[float]]:
+    """Parameters learned on short texts of a task, and longer texts of it to read.
+
+    Args:
+      model: a config's `model` group, recurrent, whose first layer is taken.
+      task: `name`, `setting`, `grown` (the field of the setting that the longer texts have more
+        of), `training` (see `solving.solve`).
+      seeds: of parameters and data.
+      length: T of the texts read, which are cut there.
+
+    Returns:
+      (one draw a seed, x `[1, T, D]`; shares of test answers that were right).
+
+    Raises:
+      InputError: where the longer texts are shorter than T.
+    """
+    setting = task.setting.to_dict()
+    outcome, params = solving.solve(
+        model, solving.problem(task.name, setting), task.training, seeds=seeds, num_devices=1
+    )
+    longer = solving.problem(task.name, setting | {task.grown: length})
+    require(longer.length >= length, task.grown, length, 'must make texts that long')
+    tokens = longer.sample(0, np.arange(len(seeds)), split='test').inputs[:, :length]
+    found = []
+    for i, text in enumerate(tokens):
+        mine = jax.tree.map(lambda a, i=i: jnp.asarray(a[i]), params)
+        x = mine['embed']['embedding'][text][None]
+        found.append(Draw(mine['body']['layer_0'], x))
+    return found, outcome.scores
+
+
 def passes(body: SequenceModel) -> Callable:
     """Both passes: `(params, x, cotangent of y) -> (y, gradients of params and x)`."""
 
@@ -108,22 +189,32 @@ def growth(
     """
     params = body.init(jax.random.key(seed))
     function = jax.jit(passes(body))
-    timers = []
+    calls = []
     for index, (batch_size, length) in enumerate(shapes):
         key_x, key_y = jax.random.split(jax.random.fold_in(jax.random.key(seed), index))
         shape = (batch_size, length, width)
         x, y = jax.random.normal(key_x, shape), jax.random.normal(key_y, shape)
-        call = functools.partial(function, params, x, y)
-        jax.block_until_ready(call())  # compiles
-        timers.append(timing.block_timer(call, block_seconds=block_seconds))
-    return timing.rounds(timers, seconds=0.0, least=rounds, most=rounds)
+        calls.append(functools.partial(function, params, x, y))
+    return in_turns(calls, rounds=rounds, block_seconds=block_seconds)
 
 
-def training_depth(body: SequenceModel, *, width: int, length: int) -> int:
-    """Operations of a forward and backward pass that wait for one another, for one sequence."""
+def program_depth(body: SequenceModel, *, width: int, length: int, backward: bool = True) -> int:
+    """Operations of a sequence model that wait for one another, for one sequence.
+
+    Args:
+      body: reads and gives vectors of one width.
+      width: D, of both.
+      length: T.
+      backward: whether the backward pass counts too.
+
+    Returns:
+      Operations (see `depth`).
+    """
     params = jax.eval_shape(body.init, jax.random.key(0))
     x = jax.ShapeDtypeStruct((1, length, width), jnp.float32)
-    return depth(passes(body), params, x, x)
+    if backward:
+        return depth(passes(body), params, x, x)
+    return depth(lambda params, x: body.apply(params, body.start(params, 1, 0), x)[1], params, x)
 
 
 def compare(cell: Cell, draws: Sequence[Draw], *, rounds: int, block_seconds: float) -> Comparison:
@@ -165,10 +256,7 @@ def compare(cell: Cell, draws: Sequence[Draw], *, rounds: int, block_seconds: fl
         one = functools.partial(sequential.scan, cell)
         times = {'iterations': iterations, 'branch': int(converged)}
         found.depth.append((depth(one, *arguments), depth(parallel, *arguments, **times)))
-        timers = [
-            timing.block_timer(functools.partial(f, *arguments), block_seconds=block_seconds)
-            for f in (plain, solve)
-        ]
-        turns = timing.rounds(timers, seconds=0.0, least=rounds, most=rounds)
+        calls = [functools.partial(f, *arguments) for f in (plain, solve)]
+        turns = in_turns(calls, rounds=rounds, block_seconds=block_seconds)
         found.seconds.append((statistics.median(turns[0]), statistics.median(turns[1])))
     return found

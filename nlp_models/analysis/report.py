@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from nlp_models.analysis import argument, claim_tables, html, methods, training_runs
+from nlp_models.analysis.claim_tables import CONTEXT
 from nlp_models.analysis.document import (
     Break,
     Code,
@@ -69,7 +70,8 @@ def write(
     if any(entry.evidence for entry in entries):
         title, blocks = TITLE, compose(entries)
         for entry in entries:
-            say(f'{claim_tables.name(entry)}: {entry.word.upper()}. {entry.claim.statement}')
+            name = claim_tables.name(entry) + f' ({CONTEXT})' * (not entry.claim.number)
+            say(f'{name}: {entry.word.upper()}. {entry.claim.statement}')
     else:
         title, blocks = training_runs.TITLE, training_runs.compose(workdir, output)
     try:
@@ -115,8 +117,6 @@ def _lead(claims: Sequence[Entry], beside: Sequence[Entry]) -> list[Any]:
     for word, count in counts.items():
         if count:
             told += [f' {count} ', Mark(word), ' ']
-    if beside:
-        told.append(f' and {len(beside)} findings beside them.')
     blocks = [
         Paragraph(
             'A tutorial on the road from recurrent networks to large language models makes these '
@@ -124,8 +124,13 @@ def _lead(claims: Sequence[Entry], beside: Sequence[Entry]) -> list[Any]:
             'its threshold fixed before; the verdicts below follow from the measurements by a rule.'
         ),
         Paragraph(tuple(told)),
-        Paragraph(methods.commits([*claims, *beside]), 'small'),
     ]
+    if beside:
+        findings = '1 finding' if len(beside) == 1 else f'{len(beside)} findings'
+        link = Link(findings, CONTEXT)
+        told = ['For context: ', link, ', no claims of the tutorial’s and not counted here.']
+        blocks.append(Paragraph(tuple(told)))
+    blocks.append(Paragraph(methods.commits([*claims, *beside]), 'small'))
     if told := [entry for entry in (*claims, *beside) if entry.written]:
         links = [
             part for entry in told for part in (', ', Link(claim_tables.name(entry), entry.anchor))
@@ -137,7 +142,7 @@ def _lead(claims: Sequence[Entry], beside: Sequence[Entry]) -> list[Any]:
     for number in numbers:
         contents += [Link(f'§\u00a0{number}', _section_anchor(number)), ' · ']
     if beside:
-        contents += [Link('Beside the argument', 'beside'), ' · ']
+        contents += [Link('Context', CONTEXT), ' · ']
     contents += [Link('Map', 'map'), ' · ', Link('Method', 'method'), ' · ']
     contents.append(Link('What was run', 'studies'))
     return [*blocks, Paragraph(tuple(contents), 'contents')]
@@ -154,13 +159,14 @@ def _argument(claims: Sequence[Entry], beside: Sequence[Entry]) -> list[Any]:
         inner += _claims(own, told, shown)
         blocks.append(Group(_section_anchor(section.number), '', tuple(inner)))
     if beside:
-        inner = [Heading(3, 'Beside the argument'), *_claims(beside, told, shown)]
-        blocks.append(Group('beside', '', tuple(inner)))
+        text = 'What was found beside the argument: these are no claims of the tutorial’s.'
+        inner = [Heading(3, 'Context'), Paragraph(text), *_claims(beside, told, shown)]
+        blocks.append(Group(CONTEXT, '', tuple(inner)))
     return blocks
 
 
 def _claims(entries: Sequence[Entry], told: set[str], shown: dict[Any, Entry]) -> list[Any]:
-    """The claims of a section; each study is told of once, each picture shown once a section."""
+    """The claims of a section; each study is told of once, each picture shown once a chapter."""
     blocks = []
     for entry in entries:
         if entry.study.name not in told:
@@ -173,12 +179,13 @@ def _claims(entries: Sequence[Entry], told: set[str], shown: dict[Any, Entry]) -
 
 def _claim(entry: Entry, shown: dict[Any, Entry]) -> Group:
     claim, verdict = entry.claim, entry.verdict
-    title = (Small(f'{claim_tables.name(entry)} '), Mark(entry.word), Break(), claim.statement)
+    name = f'{CONTEXT.capitalize()} · ' * (not claim.number) + claim_tables.name(entry)
+    title = (Small(f'{name} '), Mark(entry.word), Break(), claim.statement)
     blocks: list[Any] = [Heading(4, title)]
     if verdict:
-        said = [_sentence(verdict[name]) for name in ('condition', 'note') if verdict[name]]
-        if said:
-            blocks.append(Paragraph(' '.join(said)))
+        for name in ('condition', 'note'):
+            if verdict[name]:
+                blocks.append(Paragraph(_lines(_sentence(verdict[name]))))
     if entry.written:
         blocks.append(Paragraph(entry.written, 'notice'))
     blocks.append(
@@ -189,10 +196,9 @@ def _claim(entry: Entry, shown: dict[Any, Entry]) -> Group:
             )
         )
     )
-    for picture in entry.pictures:
-        blocks.append(_picture(picture, entry, shown))
+    blocks += _pictures(entry, shown)
     if verdict:
-        table = claim_tables.criteria(verdict['criteria'])
+        table = claim_tables.criteria(verdict)
         several = len(verdict['criteria'])
         met = sum(row['outcome'] == 'met' for row in verdict['criteria'])
         summary = f'{several} criteria, {met} met'
@@ -202,12 +208,23 @@ def _claim(entry: Entry, shown: dict[Any, Entry]) -> Group:
     return Group(entry.anchor, 'claim', tuple(blocks))
 
 
-def _picture(picture: Drawn, entry: Entry, shown: dict[Any, Entry]) -> Figure | Paragraph:
-    section = entry.claim.section if entry.claim.number else ''
-    first = shown.setdefault((section, picture.file), entry)
-    if first is entry:
-        return Figure(picture.file, picture.caption)
-    return Paragraph(('The picture is that of ', Link(claim_tables.name(first), first.anchor), '.'))
+def _pictures(entry: Entry, shown: dict[Any, Entry]) -> list[Figure | Paragraph]:
+    """The pictures of a claim; of those that are above already, where."""
+    chapter = entry.claim.section.split('.')[0] if entry.claim.number else CONTEXT
+    figures, above = [], []
+    for picture in entry.pictures:
+        first = shown.setdefault((chapter, picture.file), entry)
+        if first is entry:
+            figures.append(Figure(picture.file, picture.caption))
+        else:
+            above.append(Link(claim_tables.name(first), first.anchor))
+    if above:
+        links = [part for link in dict.fromkeys(above) for part in (' and ', link)]
+        text = 'The picture is that of ' if len(above) == 1 else 'More pictures are those of '
+        if len(above) > 1 and not figures:
+            text = 'The pictures are those of '
+        figures.append(Paragraph((text, *links[1:], '.')))
+    return figures
 
 
 def _sections(claims: Sequence[Entry]) -> list[argument.Section]:
@@ -226,6 +243,12 @@ def _order(section: str) -> tuple:
 
 def _section_anchor(number: str) -> str:
     return f'section-{number.replace(".", "-")}'
+
+
+def _lines(text: str) -> tuple[Any, ...]:
+    """A text with a new line after each semicolon: lists of conditions can be long."""
+    first, *rest = text.split('; ')
+    return (first, *(part for line in rest for part in (';', Break(), line)))
 
 
 def _sentence(text: str) -> str:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from nlp_models.analysis import drawing, gathering, methods, study
 from nlp_models.analysis.document import (
+    Break,
     Code,
     Command,
     Details,
@@ -15,6 +16,7 @@ from nlp_models.analysis.document import (
     Heading,
     Number,
     Paragraph,
+    Small,
     Table,
     Text,
 )
@@ -27,7 +29,7 @@ from nlp_models.training.workdir import read_config, read_metrics
 TITLE = 'Training runs'
 NONE = '–'
 LOSSES = {'valid_loss': 'validation loss', 'train_loss': 'training loss'}
-HEADER = ('run', 'family', 'task', 'parameters', 'steps', *LOSSES.values(), 'bits/char', 'config')
+HEADER = ('run', 'family', 'parameters', 'steps', *LOSSES.values(), 'bits/char')
 
 
 class Run(NamedTuple):
@@ -103,8 +105,8 @@ def compose(workdir: Path, output: Path) -> list[Any]:
         Heading(1, TITLE),
         Paragraph(
             f'{count}. Losses are in nats for each token that was scored, the last that was '
-            'measured; bits are for each character. Two runs with the same digits under “config” '
-            'were asked for the same.'
+            'measured; bits are for each character. The twelve digits below a run’s name '
+            'are those of its config: where they are the same, so was what was asked for.'
         ),
         Table(HEADER, tuple(map(_row, runs))),
         *figures,
@@ -127,6 +129,7 @@ def pictures(runs: Sequence[Run]) -> list[Picture]:
             axes.plot(steps, values, color=drawn[run].color, linewidth=drawing.LINE['linewidth'])
         axes.set(xlabel='steps', ylabel=f'{name}, nats')
         axes.xaxis.set_major_formatter(lambda value, _: in_counts(value) if value > 0 else '0')
+        axes.autoscale_view()  # names go where the lines end
         drawing.label_ends(axes, [(c[-1], _short(run), drawn[run]) for run, c in curves.items()])
         best = min(curves, key=lambda run: curves[run][-1][1])
         caption = f'{name.capitalize()} against steps of training. '
@@ -146,7 +149,8 @@ def _row(run: Run) -> tuple[Text, ...]:
     ]
     family = str(model.get('family') or run.config.get('init_from') or NONE)
     task = str(run.config.get('task', NONE)).replace('_', ' ')
-    return (run.name, drawing.label(family), task, *numbers, Code(run.digest))
+    kind = (drawing.label(family), Break(), Small(task))
+    return ((run.name, Break(), Small(Code(run.digest))), kind, *numbers)
 
 
 def _number(value: Any) -> Text:
