@@ -32,16 +32,26 @@ def main() -> None:
     parallel.request_cpu_devices(config.num_devices)
     allocator.keep_memory()
     logging.set_verbosity(logging.WARNING)  # the cells say enough
-    several = dict(config.get('studies', {}))
     started = time.perf_counter()
-    for i, (name, one) in enumerate(several.items()):
-        spent = time.perf_counter() - started
-        print(f'study {i + 1} of {len(several)}: {name} ({spent / 60:.1f} min so far)', flush=True)
-        _study(one, folder / name)
-    if not several:
+    if 'studies' in config:
+        _several(config, folder)
+    else:
         _study(config, folder)
     where = f'python -m experiments.report --workdir={folder}'
     print(f'\n{(time.perf_counter() - started) / 60:.1f} minutes. A page of it: {where}')
+
+
+def _several(config: Any, folder: Path) -> None:
+    """All studies of a config, in the order of the tutorial; what is left is told between them."""
+    asked = [name for name in studies.STUDIES if name in config.studies]
+    expected, started, done = sum(config.minutes[name] for name in asked), time.perf_counter(), 0.0
+    for i, name in enumerate(asked):
+        spent = (time.perf_counter() - started) / 60
+        pace = spent / done if done else 1.0
+        left = f'about {(expected - done) * pace:.0f} min left'
+        print(f'study {i + 1} of {len(asked)}: {name} ({spent:.0f} min so far, {left})', flush=True)
+        _study(config.studies[name], folder / name)
+        done += config.minutes[name]
 
 
 def _study(config: Any, folder: Path) -> None:

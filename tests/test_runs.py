@@ -1,6 +1,7 @@
 """Many runs at once are the runs one by one; what diverges is told; a problem is solved."""
 
 import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -174,7 +175,7 @@ def test_a_regression_is_scored_by_its_squared_error():
 
 def test_a_model_is_matched_in_size():
     for family, multiple in (('lstm', 1), ('transformer', 8)):
-        config = ConfigDict(base.model(family))
+        config: Any = ConfigDict(base.model(family))
         found = solving.match(config, PROBLEM, 200_000, multiple=multiple)
         assert abs(found / 200_000 - 1) < 0.15
         assert config.hidden_size % multiple == 0

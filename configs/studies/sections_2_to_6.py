@@ -11,17 +11,18 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-STUDIES = (
-    'finite_context',
-    'gradient_flow',
-    'memory',
-    'gating',
-    'complexity',
-    'parallelism',
-    'attention_parts',
-    'architectures',
-    'scaling',
-)
+# Study to minutes on 2 quiet cores: quick, standard. What is left is told by them.
+MINUTES = {
+    'finite_context': (1.0, 5.0),
+    'gradient_flow': (2.0, 8.0),
+    'memory': (2.0, 13.0),
+    'gating': (1.0, 8.0),
+    'complexity': (1.0, 4.0),
+    'parallelism': (1.5, 4.0),
+    'attention_parts': (1.5, 8.0),
+    'architectures': (1.5, 8.0),
+    'scaling': (0.7, 6.0),
+}
 
 
 def get_config(size: str = 'standard') -> Any:
@@ -30,10 +31,12 @@ def get_config(size: str = 'standard') -> Any:
     Raises:
       InputError: for a size there is none of.
     """
-    files = {name: importlib.import_module(f'configs.studies.{name}') for name in STUDIES}
+    files = {name: importlib.import_module(f'configs.studies.{name}') for name in MINUTES}
     return ConfigDict(
         dict(
             num_devices=0,  # CPU devices to ask for; 0: one a core
             studies={name: file.get_config(size) for name, file in files.items()},
+            # How long each is expected to take beside the others.
+            minutes={name: both[size != 'quick'] for name, both in MINUTES.items()},
         )
     )

@@ -149,7 +149,7 @@ def _strings(config: Any, key: dict) -> dict[str, Any]:
 
 def _heads(config: Any, key: dict) -> dict[str, Any]:
     if key['task'] == 'recall':
-        problem = solving.problem('recall', config.recall)
+        problem = solving.problem('recall', config.recall.to_dict())
     else:
         problem = windows.problem(_dataset(config.text.data.to_json()), config.text.length)
     group = copy.deepcopy(config.decoder)
@@ -340,7 +340,7 @@ def _plot_strings(evidence: Evidence) -> Picture:
     )
     parts = [
         f'{name} {np.nanmean(v["scores"]):.3f} (whole strings {np.nanmean(v["exact"]):.3f}, '
-        f'{drawing.in_counts(v["parameters"])} parameters)'
+        f'{drawing.in_counts(float(v["parameters"]))} parameters)'
         for name, v in rows.items()
     ]
     task = evidence.config['strings']
@@ -354,14 +354,14 @@ def _plot_strings(evidence: Evidence) -> Picture:
 STUDY = Study(
     NAME,
     'The parts of attention',
-    'Decoders of equal parameters with 1 to 16 heads learn associative recall and real text, and '
-    'it is measured how far apart their heads look, compared with heads that were never trained: '
-    'they could all look at the same, and more heads could help nothing. All implementations of '
-    'attention that the device has are searched for gradients and bits that reach from the future '
-    'into the past, by instruments that must find them where the mask is taken away. Strings are '
-    'reversed by encoder-decoders whose decoder looks at the source through attention, or has one '
-    'vector of it (a recurrent encoder’s last states; the mean of a transformer’s output), which '
-    'may well be enough for short strings.',
+    'Decoders of equal parameters with one head or several learn associative recall and real '
+    'text, and it is measured how far apart their heads look, compared with heads that were never '
+    'trained: they could all look at the same, and more heads could help nothing. All '
+    'implementations of attention that the device has are searched for gradients and bits that '
+    'reach from the future into the past, by instruments that must find them where the mask is '
+    'taken away. Strings are reversed by encoder-decoders whose decoder looks at the source '
+    'through attention, or has one vector of it (a recurrent encoder’s last states; the mean of a '
+    'transformer’s output), which may well be enough for short strings.',
     CLAIMS,
     grid,
     measure,

@@ -98,7 +98,8 @@ def _reach(config: Any, name: str) -> dict[str, Any]:
 def _network(config: Any, kind: str, name: str) -> dict[str, Any]:
     """Train a network at all distances, and test it at each."""
     network, problem = config.network, _problem(config)
-    model, training = network[kind][name], ConfigDict(network.training)
+    model = network[kind][name]
+    training: Any = ConfigDict(network.training)
     if kind == 'windowed':
         training.steps = training.windowed_steps
     outcome, params = solving.solve(

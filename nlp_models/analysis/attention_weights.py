@@ -56,7 +56,7 @@ def weights(model: Any, params: Params, tokens: Int[Array, 'B T']) -> Float[Arra
             capture_intermediates=lambda module, name: module.name == 'qkv',
             mutable=['intermediates'],
         )
-        qkv = caught['intermediates']['attention']['qkv']['__call__'][0]
+        qkv: Any = caught['intermediates']['attention']['qkv']['__call__'][0]
         found.append(of_products(config, qkv))
     return jnp.stack(found)
 

@@ -31,13 +31,8 @@ def estimate(row: dict[str, Any]) -> Text:
     if value is None:
         return NONE
     if interval is None or interval[0] == interval[1]:
-        note = (
-            '\u00a0(exact)'
-            if row['seeds'] == 0
-            else '\u00a0(all seeds)'
-            if row['seeds'] > 1
-            else ''
-        )
+        note = '\u00a0(all seeds)' if row['seeds'] > 1 else ''
+        note = '\u00a0(exact)' if row['seeds'] == 0 else note
         return (Number(value, written(value)), note)
     last = last_digit([value, *interval], (interval[1] - interval[0]) / 2)
     low, high = (Number(end, written(end, last)) for end in interval)

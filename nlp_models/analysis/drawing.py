@@ -179,7 +179,7 @@ def against(
         if not kept:
             continue
         means = [interval.mean for interval in kept.values()]
-        dashes = {'linestyle': '--' if name in dashed else '-'}
+        dashes: dict[str, Any] = {'linestyle': '--' if name in dashed else '-'}
         axes.plot(list(kept), means, **drawn[name]._asdict(), **LINE, **dashes)
         sure = {x: i for x, i in kept.items() if math.isfinite(i.low)}
         low, high = [i.low for i in sure.values()], [i.high for i in sure.values()]
@@ -209,7 +209,7 @@ def dots(axes: 'matplotlib.axes.Axes', rows: Mapping[str, Sequence[float]], **op
       **options: of `axes.set`, such as `xlabel`, `xlim`.
     """
     axes.set(**options)
-    shown = list(reversed(rows.items()))
+    shown = list(rows.items())[::-1]
     for place, (_, values) in enumerate(shown):
         kept = [v for v in values if is_number(v)]
         if not kept:

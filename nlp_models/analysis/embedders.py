@@ -65,8 +65,8 @@ def build(model: Any, kind: str, *, vocab_size: int, max_length: int) -> TextEnc
       max_length: S.
 
     Returns:
-      A `TextEncoder` without a head. Its vectors are `[B, S, D]`, of 'encoder_decoder' `[B, 1, D]`,
-      so that the pooling 'cls' takes the only one.
+      A `TextEncoder` without a head. Its vectors are `[B, S, D]`; of 'encoder_decoder' all S are
+      the one, which the pooling 'cls' takes.
 
     Raises:
       InputError: for another kind, or a model that does not do.
@@ -120,7 +120,8 @@ def _both(encoder: Encoder, decoder: Any) -> Encoder:
         memory = encoder.encode(params['encoder'], x, lengths=real, key=key)
         state = decoder.start(params['decoder'], memory, real)
         first = jnp.broadcast_to(params['first'].astype(x.dtype), (len(x), 1, encoder.width))
-        return decoder.apply(params['decoder'], state, first, key=key)[1]
+        y = decoder.apply(params['decoder'], state, first, key=key)[1]
+        return jnp.broadcast_to(y, x.shape)
 
     return Encoder(init, encode, encoder.width)
 

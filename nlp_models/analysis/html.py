@@ -83,13 +83,14 @@ pre code { font-size: 1em; }
 .rows data { white-space: nowrap; }
 #summary table, #map table { font-size: .92rem; }
 #summary th:first-child { min-width: 12rem; }
+#map th:first-child { width: 7.5rem; }
 @media (max-width: 34rem) {
   dl { grid-template-columns: 1fr; gap: 0; }
   dd { margin-bottom: .4rem; }
   .claim { padding: .8rem; }
   .claim img { width: calc(100% + 1.4rem); margin: 0 -.7rem; border-radius: 0; }
 }
-@media (max-width: 44rem) {
+@media (max-width: 50rem) {
   .rows table, .rows caption, .rows tbody, .rows tr, .rows th, .rows td { display: block; }
   .rows table { font-size: .9rem; }
   .rows thead { position: absolute; width: 1px; height: 1px; overflow: hidden;

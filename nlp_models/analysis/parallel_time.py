@@ -54,12 +54,12 @@ class Comparison(NamedTuple):
     seconds: list[tuple[float, float]]
 
 
-def exponents(lengths: Sequence[int], seconds: Sequence[Sequence[float]]) -> list[float]:
+def exponents(lengths: Sequence[int], seconds: Sequence[Sequence[float | int]]) -> list[float]:
     """How time grows with length: slopes of log time against log T, each round by itself.
 
     Args:
       lengths: T, at least two different ones.
-      seconds: of each length, one number a round.
+      seconds: of each length, one number a round; or counts of operations.
 
     Returns:
       One exponent a round: 1 for time in proportion to T, 0 for time that does not grow.
@@ -119,37 +119,45 @@ def random_draws(
     return found
 
 
-def trained_draws(
-    model: Any, task: Any, seeds: Sequence[int], *, length: int
-) -> tuple[list[Draw], list[float]]:
-    """Parameters learned on short texts of a task, and longer texts of it to read.
+def learn(model: Any, task: Any, seeds: Sequence[int]) -> tuple[Any, list[float]]:
+    """Parameters learned on short texts of a task.
 
     Args:
-      model: a config's `model` group, recurrent, whose first layer is taken.
-      task: `name`, `setting`, `grown` (the field of the setting that the longer texts have more
-        of), `training` (see `solving.solve`).
+      model: a config's `model` group.
+      task: `name`, `setting`, `training` (see `solving.solve`).
       seeds: of parameters and data.
-      length: T of the texts read, which are cut there.
 
     Returns:
-      (one draw a seed, x `[1, T, D]`; shares of test answers that were right).
+      (parameters, leaves with the seed as their first axis; shares of test answers that are right).
+    """
+    problem = solving.problem(task.name, task.setting.to_dict())
+    outcome, params = solving.solve(model, problem, task.training, seeds=seeds, num_devices=1)
+    return params, outcome.scores
+
+
+def trained_draws(params: Any, task: Any, *, length: int) -> list[Draw]:
+    """What was learned, and longer texts of the task to read.
+
+    Args:
+      params: of `learn`, recurrent, of whose cells the first layer's is taken.
+      task: as for `learn`, and `grown`: the field of its setting that longer texts have more of.
+      length: T of the texts, which are cut there; what is `grown` is set to it.
+
+    Returns:
+      One draw a seed, x `[1, T, D]`.
 
     Raises:
-      InputError: where the longer texts are shorter than T.
+      InputError: where that makes texts shorter than T.
     """
-    setting = task.setting.to_dict()
-    outcome, params = solving.solve(
-        model, solving.problem(task.name, setting), task.training, seeds=seeds, num_devices=1
-    )
-    longer = solving.problem(task.name, setting | {task.grown: length})
+    longer = solving.problem(task.name, task.setting.to_dict() | {task.grown: length})
     require(longer.length >= length, task.grown, length, 'must make texts that long')
-    tokens = longer.sample(0, np.arange(len(seeds)), split='test').inputs[:, :length]
-    found = []
-    for i, text in enumerate(tokens):
-        mine = jax.tree.map(lambda a, i=i: jnp.asarray(a[i]), params)
-        x = mine['embed']['embedding'][text][None]
-        found.append(Draw(mine['body']['layer_0'], x))
-    return found, outcome.scores
+    params = jax.tree.map(jnp.asarray, params)
+    embedding, layer = params['embed']['embedding'], params['body']['layer_0']
+    texts = longer.sample(0, np.arange(len(embedding)), split='test').inputs[:, :length]
+    return [
+        Draw(jax.tree.map(lambda a, i=i: a[i], layer), embedding[i][text][None])
+        for i, text in enumerate(texts)
+    ]
 
 
 def passes(body: SequenceModel) -> Callable:

@@ -28,7 +28,7 @@ from nlp_models.analysis.document import (
     Small,
     Strong,
 )
-from nlp_models.analysis.gathering import Drawn, Entry, gather
+from nlp_models.analysis.gathering import Entry, gather
 from nlp_models.analysis.markdown import Writer
 from nlp_models.analysis.study import Study
 from nlp_models.analysis.verdicts import VERDICTS
@@ -220,9 +220,13 @@ def _pictures(entry: Entry, shown: dict[Any, Entry]) -> list[Figure | Paragraph]
             above.append(Link(claim_tables.name(first), first.anchor))
     if above:
         links = [part for link in dict.fromkeys(above) for part in (' and ', link)]
-        text = 'The picture is that of ' if len(above) == 1 else 'More pictures are those of '
-        if len(above) > 1 and not figures:
-            text = 'The pictures are those of '
+        start = {
+            (True, True): 'One more picture is that of ',
+            (True, False): 'More pictures are those of ',
+            (False, True): 'The picture is that of ',
+            (False, False): 'The pictures are those of ',
+        }
+        text = start[bool(figures), len(above) == 1]
         figures.append(Paragraph((text, *links[1:], '.')))
     return figures
 

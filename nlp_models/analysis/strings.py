@@ -134,10 +134,13 @@ def solve(
         objective = objectives.sequence_to_sequence(model)
         counting = objectives.sequence_to_sequence(model, count=True)
 
-        def hits(params: Any, batch: Any) -> Any:
+        def count_pairs(params: Any, batch: Any) -> Any:
             return counting(params, None, batch)[0]
+
+        hits = count_pairs
     else:
-        objective, hits = objectives.language_modelling(model), _count_text(model)
+        objective = objectives.language_modelling(model)
+        hits = _count_text(model)
     lengths = {'min_length': task.min_length, 'max_length': task.max_length}
 
     def batches(seed: int, first: int, count: int) -> dict[str, np.ndarray]:
