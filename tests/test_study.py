@@ -120,6 +120,19 @@ def test_what_is_written_is_read_again(tmp_path):
     assert study.lines(tmp_path) == ['(1) Squares are large: SUPPORTED']
 
 
+def test_verdicts_are_those_of_who_reads_the_file(tmp_path):
+    orders = []
+
+    def judge(evidence):
+        orders.append(list(evidence.config['parts']))
+        return made_up([]).judge(evidence)
+
+    one = made_up([])._replace(judge=judge)
+    study.run(one, config(parts={'b': 1, 'a': 2}), tmp_path)
+    judge(Evidence.read(tmp_path / 'evidence.json'))
+    assert orders[0] == orders[1]
+
+
 def test_progress_tells_what_is_left_by_cost(tmp_path):
     said, now = [], iter(float(i) for i in range(100))
     study.run(made_up([]), config(most=4), tmp_path, say=said.append, clock=lambda: next(now))

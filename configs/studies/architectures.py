@@ -101,9 +101,7 @@ def get_config(size: str = 'standard') -> Any:
                 embedding=dict(steps=40, sequence_length=16, learning_rates=(4e-3,)),
                 rules=('reverse',),
                 strings=dict(max_length=6),
-                writing=dict(
-                    steps=100, batch_size=32, test_examples=200, learning_rates=(4e-3,)
-                ),
+                writing=dict(steps=100, batch_size=32, test_examples=200, learning_rates=(4e-3,)),
             ),
             full=dict(
                 pairs=dict(vocab_size=8192),

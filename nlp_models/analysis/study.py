@@ -215,11 +215,13 @@ def run(
 
 def write(study: Study, evidence: Evidence, folder: Path) -> list[dict[str, Any]]:
     """Write `evidence.json`, `verdicts.json` and the pictures; returns the verdicts."""
+    write_json(folder / 'evidence.json', finite(evidence.to_json()))
+    # As whoever reads the file will: the order of names in it is not the config's.
+    evidence = Evidence.read(folder / 'evidence.json')
     verdicts = study.judge(evidence)
     numbers = [claim.number for claim in study.claims]
     judged = [verdict['claim'] for verdict in verdicts]
     assert judged == numbers, f'{study.name} judges {judged}, its claims are {numbers}'
-    write_json(folder / 'evidence.json', finite(evidence.to_json()))
     write_json(folder / 'verdicts.json', finite(verdicts))
     for picture in study.plot(evidence):
         save(picture, folder)
