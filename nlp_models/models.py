@@ -204,8 +204,12 @@ def _build(model: Any, vocab_size: int, max_length: int, source_length: int) -> 
     return make(model, vocab_size, max_length, source_length)
 
 
-def _ends(model: Any, vocab_size: int, width: int) -> heads.Ends:
-    """Embedding and head; the head reads vectors of `width`."""
+def build_ends(model: Any, vocab_size: int, width: int) -> heads.Ends:
+    """Embedding and head of a config's `model` group; the head reads vectors of `width`.
+
+    Raises:
+      InputError: for sizes that do not go together.
+    """
     embed_size = model.get('embed_size', 0) or model.hidden_size
     require(embed_size >= 1, 'model.embed_size', embed_size, 'must be at least 1, or 0')
     tied = model.tie_embeddings
@@ -228,7 +232,7 @@ def _ends(model: Any, vocab_size: int, width: int) -> heads.Ends:
 
 def _transformer(model: Any, vocab_size: int, max_length: int, source_length: int) -> Any:
     config, options = block_config(model), layer_options(model)
-    ends = _ends(model, vocab_size, config.width)
+    ends = build_ends(model, vocab_size, config.width)
     context = model.max_positions or max_length
     match model.architecture:
         case 'decoder':
@@ -259,7 +263,7 @@ def _recurrent(model: Any, vocab_size: int, max_length: int, source_length: int)
     del max_length, source_length  # a state of constant size reads texts of any length
     cell = find_cell(model)
     size, decoding = model.hidden_size, model.architecture == 'decoder'
-    ends = _ends(model, vocab_size, size if model.architecture != 'encoder' else 2 * size)
+    ends = build_ends(model, vocab_size, size if model.architecture != 'encoder' else 2 * size)
     common = _stack_options(model, cell)
     if decoding:
         body = _recurrent_decoder(model, cell, ends.embed_size, common)

@@ -48,7 +48,7 @@ def test_one_value_says_nothing_and_equal_ones_are_a_point():
 def test_pairs_cancel_what_seeds_have_in_common():
     luck = np.random.default_rng(2).normal(0, 10, 6)
     ours, others = (luck + 1).tolist(), luck.tolist()
-    found = intervals.paired(ours, others)
+    found = intervals.student_t(intervals.differences(ours, others))
     assert found.mean == pytest.approx(1)
     assert found.high - found.low < 1e-12
     apart = intervals.student_t(ours)
@@ -63,7 +63,7 @@ def test_what_has_no_interval_is_refused(values):
 
 def test_pairs_must_be_pairs():
     with pytest.raises(InputError, match='as many numbers'):
-        intervals.paired([1.0, 2.0], [1.0])
+        intervals.differences([1.0, 2.0], [1.0])
 
 
 def test_seeds_needed_is_the_first_number_that_suffices():

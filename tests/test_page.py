@@ -5,12 +5,12 @@ import copy
 import json
 import math
 import re
-from html.parser import HTMLParser
 
 import pytest
 
 from nlp_models.analysis import drawing, page
 from nlp_models.analysis.sentences import sentences
+from tests.html_pages import read
 
 LENGTHS = (64, 256, 1024, 4096)
 BITS = {'rnn': 2.402, 'lstm': 2.113, 'gru': 2.120, 'transformer': 2.205}
@@ -74,35 +74,6 @@ def swap(results, one, other, *fields):
         swapped['families'][one][field] = results['families'][other][field]
         swapped['families'][other][field] = results['families'][one][field]
     return swapped
-
-
-class Reader(HTMLParser):
-    """Collects a page's elements and text, and complains of what is not closed."""
-
-    def __init__(self):
-        super().__init__()
-        self.found, self.open, self.text = [], [], ''
-
-    def handle_starttag(self, tag, attrs):
-        self.found.append((tag, dict(attrs)))
-        if tag not in ('meta', 'img'):
-            self.open.append(tag)
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        self.text += data if 'style' not in self.open else ''
-
-    def all(self, tag):
-        return [attributes for name, attributes in self.found if name == tag]
-
-
-def read(path):
-    reader = Reader()
-    reader.feed(path.read_text(encoding='utf-8'))
-    assert reader.open == []
-    return reader
 
 
 def test_table_is_sorted_and_fits_a_terminal(results):

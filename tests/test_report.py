@@ -8,7 +8,6 @@ import re
 import shutil
 import subprocess
 import sys
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -28,28 +27,25 @@ from nlp_models.analysis import (
 from nlp_models.analysis import html as pages
 from nlp_models.analysis.document import Break, Code, Command, File, Link, Mark, Paragraph, Table
 from nlp_models.errors import InputError
+from tests import html_pages
 from tests import made_up_studies as made
 
 ROOT = Path(__file__).resolve().parent.parent
 COLUMNS = ('estimate', 'interval', 'threshold')
-EMPTY = ('meta', 'img', 'br', 'wbr')
 
 
-class Reader(HTMLParser):
-    """A page's elements, its text, and its text and numbers by the claim they stand in."""
+class Reader(html_pages.Reader):
+    """A page's text and numbers, too, by the claim they stand in."""
 
     def __init__(self):
         super().__init__()
-        self.found, self.open, self.text = [], [], ''
         self.claims: dict[str, str] = {}
         self.numbers: dict[str, list[tuple[float, str]]] = {}
         self._claim, self._value = '', ''
 
     def handle_starttag(self, tag, attrs):
+        super().handle_starttag(tag, attrs)
         attributes: dict[str, Any] = dict(attrs)
-        self.found.append((tag, attributes))
-        if tag not in EMPTY:
-            self.open.append(tag)
         if tag == 'article':
             self._claim = attributes['id']
         if tag == 'data':
@@ -58,28 +54,22 @@ class Reader(HTMLParser):
             self.handle_data(' ')
 
     def handle_endtag(self, tag):
-        assert self.open.pop() == tag
+        super().handle_endtag(tag)
         if tag == 'article':
             self._claim = ''
 
     def handle_data(self, data):
+        data = data.replace('\u00a0', ' ')
+        super().handle_data(data)
         if 'style' in self.open:
             return
-        data = data.replace('\u00a0', ' ')
-        self.text += data
         self.claims[self._claim] = self.claims.get(self._claim, '') + data
         if self.open and self.open[-1] == 'data':
             self.numbers.setdefault(self._claim, []).append((float(self._value), data))
 
-    def all(self, tag):
-        return [attributes for name, attributes in self.found if name == tag]
-
 
 def read(path):
-    reader = Reader()
-    reader.feed(path.read_text(encoding='utf-8'))
-    assert reader.open == []
-    return reader
+    return html_pages.read(path, Reader())
 
 
 @pytest.fixture(scope='module')
@@ -512,13 +502,11 @@ def test_runs_are_reported_where_there_is_no_study(tmp_path):
 
 
 PROGRAM = """
-import importlib, sys
+import sys
 from experiments import command, report
 from tests import made_up_studies as made
 known = {study.name: study for study in made.STUDIES}
-def find(name):
-    return known.get(name) or importlib.import_module(f'experiments.studies.{name}')
-report.studies.STUDIES, report.studies.find = (*known, 'not_yet'), find
+report.studies.STUDIES, report.studies.find = tuple(known), known.get
 sys.argv[0] = 'report'
 command.run(report.main)
 """
@@ -539,7 +527,6 @@ def test_the_command_writes_a_page_or_says_a_line(copy, tmp_path):
     assert out.splitlines()[-1] == f'The page: {tmp_path / "out" / "index.html"}'
     assert 'Claim 13: QUALIFIED' in out
     assert 'Finding 2 of “About scaling & co” (context): INCONCLUSIVE' in out
-    assert '\nWithout not_yet: there is no experiments/studies/not_yet.py.\n' in out
     out, err = empty.communicate(timeout=120)
     assert (empty.returncode, out) == (2, '')
     assert re.fullmatch(r'report: workdir \S+ holds neither a finished study nor .* run\n', err)

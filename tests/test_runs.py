@@ -12,7 +12,6 @@ from ml_collections import ConfigDict
 from configs.studies import base
 from nlp_models import models
 from nlp_models.analysis import solving
-from nlp_models.data import synthetic
 from nlp_models.errors import InputError
 from nlp_models.training import objectives, runs
 from nlp_models.training.optimizers import build_optimizer, build_schedule
@@ -210,8 +209,3 @@ def test_a_body_is_a_decoders(field, value):
     config[field] = value
     with pytest.raises(InputError, match=f'model.{field}'):
         models.build_body(config, max_length=4)
-
-
-def test_examples_are_what_objectives_read():
-    fields = synthetic.Examples._fields
-    assert {'inputs', 'targets', 'weights', 'scored'} <= set(fields)

@@ -1,17 +1,22 @@
 """A study measures every cell once, whatever stops it, and writes what follows from them."""
 
+import importlib
 import json
 import math
+import re
+from pathlib import Path
 
 import pytest
 from ml_collections import ConfigDict
 
 from configs.studies import base
+from experiments import studies
 from nlp_models.analysis import drawing, study, verdicts
 from nlp_models.analysis.study import Cell, Evidence, Picture, Study
 from nlp_models.analysis.verdicts import Claim, Criterion
 from nlp_models.errors import InputError, RunError
 
+ROOT = Path(__file__).resolve().parent.parent
 CLAIM = Claim(1, '2', 'Squares are large', 'n²', 'n²', 'nlp_models/types.py')
 
 
@@ -71,8 +76,8 @@ def test_a_study_that_was_killed_repeats_nothing_and_finds_the_same(tmp_path):
     found = study.run(made_up(second), config(), tmp_path / 'killed')
     assert (first, second) == ([1, 2, 3], [4, 5, 6])
     assert values(found) == values(expected)
-    for name in ('verdicts.json',):
-        assert (tmp_path / 'killed' / name).read_text() == (tmp_path / 'whole' / name).read_text()
+    written = [(tmp_path / run / 'verdicts.json').read_text() for run in ('killed', 'whole')]
+    assert written[0] == written[1]
     again = []
     study.run(made_up(again), config(), tmp_path / 'killed')
     assert again == []
@@ -196,3 +201,44 @@ def test_sizes_differ_in_what_they_say_and_in_nothing_else():
         get('huge')
     with pytest.raises(InputError, match='fields of gru'):
         base.model('gru', colour='red')
+
+
+def fields_of(config):
+    """Names of a config's fields, but of groups that other tests know are read."""
+    names = set()
+    for name, value in config.items():
+        if isinstance(value, ConfigDict):
+            if {'family', 'schedule', 'tokenizer'} & set(value):  # a model, an optimizer, data
+                continue
+            names |= fields_of(value)
+        elif name not in ('study', 'size'):
+            names.add(name)
+    return names
+
+
+def unread(config, source):
+    """Fields that no code names: as an attribute, a string, an argument, or by their end."""
+
+    def is_read(name):
+        ends = rf"\}}{name[name.find('_') :]}'" if '_' in name else r'(?!)'  # f'{task}_gain'
+        return re.search(rf"\.{name}\b|'{name}'|\b{name}: |{ends}", source)
+
+    return {name for name in fields_of(config) if not is_read(name)}
+
+
+@pytest.mark.parametrize('name', studies.STUDIES)
+def test_every_field_of_every_study_is_read(name):
+    get_config = importlib.import_module(f'configs.studies.{name}').get_config
+    paths = [
+        *(ROOT / 'experiments' / 'studies').glob(f'{name}*.py'),
+        *(ROOT / 'nlp_models' / 'analysis').glob('*.py'),
+        *(ROOT / 'nlp_models' / 'data' / 'synthetic').glob('*.py'),
+        ROOT / 'experiments' / 'study.py',
+    ]
+    source = '\n'.join(path.read_text() for path in paths)
+    for size in base.SIZES:
+        config = get_config(size)
+        assert unread(config, source) <= set(config.get('tasks', {})), size
+        assert fields_of(config) == fields_of(get_config())
+    config.colour_of_the_page = 'red'
+    assert 'colour_of_the_page' in unread(config, source)

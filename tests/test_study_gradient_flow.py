@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from configs.studies import base
 from configs.studies import gradient_flow as config_file
 from experiments.studies import gradient_flow, gradient_flow_verdicts
 from nlp_models.analysis import study
@@ -130,7 +131,7 @@ def test_what_holds_is_named():
     assert 'not for tanh at radius 2 (small inputs)' in found['condition']
 
 
-@pytest.mark.parametrize('size', study.SIZES)
+@pytest.mark.parametrize('size', base.SIZES)
 def test_cells_are_distinct_and_json(size):
     config = config_file.get_config(size)
     keys = [json.dumps(cell.key, sort_keys=True) for cell in gradient_flow.grid(config)]

@@ -1,14 +1,19 @@
 """Whether an encoder suits embeddings, and a decoder alone generation, at equal compute."""
 
-import functools
-import json
 from typing import Any
 
 import numpy as np
-from ml_collections import ConfigDict
 
 from nlp_models import models
-from nlp_models.analysis import architecture_costs, drawing, embedders, strings, verdicts
+from nlp_models.analysis import (
+    architecture_costs,
+    datasets,
+    drawing,
+    embedders,
+    intervals,
+    strings,
+    verdicts,
+)
 from nlp_models.analysis.study import Cell, Evidence, Picture, Study
 from nlp_models.analysis.verdicts import Claim, Criterion
 from nlp_models.data import pairs
@@ -46,13 +51,6 @@ CLAIMS = (
 )
 
 
-@functools.cache
-def _dataset(data: str) -> Any:
-    raw = json.loads(data)
-    raw['splits'] = tuple(raw['splits'])
-    return pairs.load_pairs(ConfigDict(raw))
-
-
 def grid(config: Any) -> list[Cell]:
     """Every way to a vector; every writer on every rule."""
     cells = [Cell({'what': 'embedding', 'kind': k, 'pooling': p}, 2.0) for k, p in EMBEDDERS]
@@ -71,7 +69,7 @@ def measure(config: Any, key: dict, evidence: Evidence) -> dict[str, Any]:
 
 def _embedding(config: Any, key: dict) -> dict[str, Any]:
     training, kind = config.embedding, key['kind']
-    length, data = training.sequence_length, _dataset(config.pairs.to_json())
+    length, data = training.sequence_length, datasets.load_once(pairs.load_pairs, config.pairs)
     model = embedders.build(
         config.embedders[kind], kind, vocab_size=data.tokenizer.vocab_size, max_length=length
     )
@@ -125,10 +123,6 @@ def _strings(config: Any, key: dict) -> dict[str, Any]:
     }
 
 
-def _differences(ours: Any, others: Any) -> tuple[float, ...]:
-    return tuple((np.asarray(ours, float) - np.asarray(others, float)).tolist())
-
-
 def _embedder(evidence: Evidence, which: tuple[str, str]) -> Any:
     return evidence.value(what='embedding', kind=which[0], pooling=which[1])
 
@@ -140,7 +134,7 @@ def _judge_embedding(evidence: Evidence) -> list[Criterion]:
         Criterion(
             f'the encoder against {EMBEDDERS[other]}',
             'mean of 1 / rank, encoder minus the other',
-            _differences(ours, _embedder(evidence, other)['reciprocal_rank']),
+            intervals.differences(ours, _embedder(evidence, other)['reciprocal_rank']),
             evidence.thresholds['embedding_gain'],
         )
         for other in others
@@ -160,7 +154,9 @@ def _judge_writing(evidence: Evidence) -> list[Criterion]:
                 Criterion(
                     f'right strings ({rule}) at {equal}',
                     'share of strings written wholly right, decoder minus encoder-decoder',
-                    _differences(writer('decoder', rule)['exact'], writer(name, rule)['exact']),
+                    intervals.differences(
+                        writer('decoder', rule)['exact'], writer(name, rule)['exact']
+                    ),
                     -limits['exact_loss'],
                 )
             )

@@ -1,18 +1,17 @@
 """Whether heads look at different things, the mask holds, and cross-attention helps."""
 
 import copy
-import functools
-import json
 from typing import Any
 
 import jax
 import numpy as np
-from ml_collections import ConfigDict
 
+from experiments.studies.attention_parts_pictures import NAMES, TASKS, plot
 from nlp_models import costs, models
 from nlp_models.analysis import (
     attention_weights,
-    drawing,
+    datasets,
+    intervals,
     leaks,
     pooled_memory,
     solving,
@@ -20,22 +19,14 @@ from nlp_models.analysis import (
     verdicts,
     windows,
 )
-from nlp_models.analysis.study import Cell, Evidence, Picture, Study
+from nlp_models.analysis.study import Cell, Evidence, Study
 from nlp_models.analysis.verdicts import Claim, Criterion
 from nlp_models.data import store
 from nlp_models.training import runs
 
 NAME = 'attention_parts'
-TASKS = ('recall', 'text')
 # What each looks at its source with, and what has the same without.
 WITHOUT = {'bahdanau': 'gru', 'luong': 'gru', 'transformer': 'pooled'}
-NAMES = {
-    'gru': 'GRU, none',
-    'bahdanau': 'GRU, Bahdanau',
-    'luong': 'GRU, Luong',
-    'pooled': 'transformer, one vector',
-    'transformer': 'transformer, cross-attention',
-}
 CLAIMS = (
     Claim(
         22,
@@ -65,13 +56,6 @@ CLAIMS = (
         'nlp_models/attention/blocks.py',
     ),
 )
-
-
-@functools.cache
-def _dataset(data: str) -> Any:
-    raw = json.loads(data)
-    raw['splits'] = tuple(raw['splits'])
-    return store.load_dataset(ConfigDict(raw))
 
 
 def grid(config: Any) -> list[Cell]:
@@ -151,7 +135,9 @@ def _heads(config: Any, key: dict) -> dict[str, Any]:
     if key['task'] == 'recall':
         problem = solving.problem('recall', config.recall.to_dict())
     else:
-        problem = windows.problem(_dataset(config.text.data.to_json()), config.text.length)
+        problem = windows.problem(
+            datasets.load_once(store.load_dataset, config.text.data), config.text.length
+        )
     group = copy.deepcopy(config.decoder)
     group.num_heads = key['heads']
     outcome, params = solving.solve(
@@ -171,10 +157,10 @@ def _heads(config: Any, key: dict) -> dict[str, Any]:
         return jax.numpy.stack([attention_weights.diversity(layer) for layer in of_layers])
 
     init = solving.build(group, problem).init
-    first = jax.vmap(lambda seed: init(jax.random.key(seed)))(np.array(config.seeds, np.uint32))
+    first = runs.init_all(init, config.seeds)
     options = dict(num_devices=config.num_devices)
     after = np.asarray(runs.evaluate(differ, params, inputs, **options))
-    before = np.asarray(runs.evaluate(differ, jax.device_get(first), inputs, **options))
+    before = np.asarray(runs.evaluate(differ, first, inputs, **options))
     lost = ~np.isfinite(outcome.scores)
     return value | {
         'trained': np.where(lost, np.nan, after.mean(axis=1)).tolist(),
@@ -187,15 +173,11 @@ def _many(evidence: Evidence) -> list[int]:
     return [h for h in evidence.config['heads'] if h > 1]
 
 
-def _differences(ours: Any, others: Any) -> tuple[float, ...]:
-    return tuple((np.asarray(ours, float) - np.asarray(others, float)).tolist())
-
-
 def _judge_heads(evidence: Evidence) -> list[Criterion]:
     limits, several, found = evidence.thresholds, evidence.config['several'], []
     for task in TASKS:
         values = [evidence.value(what='heads', task=task, heads=h) for h in _many(evidence)]
-        gained = [_differences(value['trained'], value['untrained']) for value in values]
+        gained = [intervals.differences(value['trained'], value['untrained']) for value in values]
         found.append(
             Criterion(
                 f'difference of the heads, {task}',
@@ -213,7 +195,7 @@ def _judge_heads(evidence: Evidence) -> list[Criterion]:
             Criterion(
                 f'accuracy with {several} heads, {task}',
                 f'accuracy with {several} heads minus with 1',
-                _differences(more, one),
+                intervals.differences(more, one),
                 limits[f'{task}_gain'],
             )
         )
@@ -259,7 +241,7 @@ def _judge_cross(evidence: Evidence) -> list[Criterion]:
         Criterion(
             NAMES[name],
             f'right letters, minus {NAMES[other]}',
-            _differences(
+            intervals.differences(
                 evidence.value(what='strings', writer=name)['scores'],
                 evidence.value(what='strings', writer=other)['scores'],
             ),
@@ -276,79 +258,6 @@ def judge(evidence: Evidence) -> list[dict[str, Any]]:
         verdicts.judge(claim, rule(evidence), evidence.thresholds, study=NAME)
         for claim, rule in zip(CLAIMS, rules, strict=True)
     ]
-
-
-def plot(evidence: Evidence) -> list[Picture]:
-    """Heads: difference and accuracy; strings: with and without attention."""
-    return [_plot_heads(evidence), _plot_strings(evidence)]
-
-
-def _plot_heads(evidence: Evidence) -> Picture:
-    figure, (upper, lower) = drawing.figure(2)
-    differ: dict[str, dict] = {}
-    right: dict[str, dict] = {}
-    for task in TASKS:
-        cells = evidence.select(what='heads', task=task)
-        right[task] = {key['heads']: value['scores'] for key, value in cells}
-        many = [(key, value) for key, value in cells if key['heads'] > 1]
-        differ[task] = {key['heads']: value['trained'] for key, value in many}
-        differ[f'untrained {task}'] = {key['heads']: value['untrained'] for key, value in many}
-    names = {task: task for task in TASKS} | {
-        f'untrained {task}': f'{task}, untrained' for task in TASKS
-    }
-    drawing.against(
-        upper,
-        differ,
-        names=names,
-        dashed=[name for name in differ if name.startswith('untrained')],
-        xscale='log',
-        ylabel='difference of heads',
-        ylim=(0, None),
-    )
-    drawing.against(
-        lower, right, names=names, xscale='log', xlabel='heads a layer', ylabel='accuracy'
-    )
-    heads = list(evidence.config['heads'])
-    lower.set_xticks(heads, labels=[str(h) for h in heads])
-    lower.minorticks_off()
-    parts = []
-    for task in TASKS:
-        after, before = (
-            np.nanmean([np.nanmean(v) for v in differ[name].values()])
-            for name in (task, f'untrained {task}')
-        )
-        scores = ', '.join(f'{h}: {np.nanmean(v):.3f}' for h, v in right[task].items())
-        parts.append(
-            f'{task}: difference {after:.2f} trained, {before:.2f} untrained; accuracy by heads '
-            f'{scores}'
-        )
-    caption = (
-        'Above, how different the heads of a layer are (0: all look at the same, 1: no two at the '
-        f'same); below, what they achieve at equal parameters. {"; ".join(parts)}.'
-    )
-    return Picture('heads', (22,), caption, figure)
-
-
-def _plot_strings(evidence: Evidence) -> Picture:
-    figure, (axes,) = drawing.figure(1)
-    rows = {name: evidence.value(what='strings', writer=writer) for writer, name in NAMES.items()}
-    drawing.dots(
-        axes,
-        {n: v['scores'] for n, v in rows.items()},
-        xlabel='share of right letters, test',
-        xlim=(0, 1.02),
-    )
-    parts = [
-        f'{name} {np.nanmean(v["scores"]):.3f} (whole strings {np.nanmean(v["exact"]):.3f}, '
-        f'{drawing.in_counts(float(v["parameters"]))} parameters)'
-        for name, v in rows.items()
-    ]
-    task = evidence.config['strings']
-    caption = (
-        f'Strings of {task["min_length"]} to {task["max_length"]} letters to be reversed, with '
-        f'attention to the source and without, each seed a dot: {"; ".join(parts)}.'
-    )
-    return Picture('cross_attention', (24,), caption, figure)
 
 
 STUDY = Study(

@@ -7,7 +7,7 @@ import numpy as np
 
 from nlp_models import costs
 from nlp_models.analysis import drawing, skill, solving, verdicts
-from nlp_models.analysis.intervals import student_t
+from nlp_models.analysis.intervals import differences, student_t
 from nlp_models.analysis.study import Cell, Evidence, Picture, Study
 from nlp_models.analysis.verdicts import Claim, Criterion
 
@@ -91,7 +91,7 @@ def measure(config: Any, key: dict, evidence: Evidence) -> dict[str, Any]:
 def _differences(evidence: Evidence, task: str, whole: str, less: str) -> tuple[float, ...]:
     """Skill of one family less that of another, by seed."""
     ours, others = (evidence.value(task=task, family=family)['skill'] for family in (whole, less))
-    return tuple(a - b for a, b in zip(ours, others, strict=True))
+    return differences(ours, others)
 
 
 def judge(evidence: Evidence) -> list[dict[str, Any]]:

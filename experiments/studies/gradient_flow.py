@@ -14,7 +14,7 @@ from nlp_models.analysis import clipping, decay, jacobians, solving, trainabilit
 from nlp_models.analysis.study import Cell, Evidence, Study
 from nlp_models.recurrent import cells
 from nlp_models.recurrent.stack import init_cell
-from nlp_models.training import objectives
+from nlp_models.training import objectives, runs
 
 
 def grid(config: Any) -> list[Cell]:
@@ -99,7 +99,7 @@ def _reach(config: Any, stack: str) -> dict[str, Any]:
     """Fresh stacks of two layers: ∂y_T/∂x_t."""
     model = _stack_model(config, stack, 2)
     body = models.build_body(model, max_length=config.length)
-    params = jax.device_get(jax.jit(lambda s: jax.lax.map(_key(body.init), s))(_seeds(config)))
+    params = runs.init_all(body.init, config.seeds)
 
     def apply(params: Any, x: jax.Array) -> jax.Array:
         return body.apply(params, body.start(params, x.shape[0]), x)[1]
@@ -118,7 +118,7 @@ def _trained(config: Any, family: str) -> dict[str, Any]:
         model, short, config.trained.training, seeds=config.seeds, num_devices=config.num_devices
     )
     built = solving.build(model, long)
-    before = jax.device_get(jax.jit(lambda s: jax.lax.map(_key(built.init), s))(_seeds(config)))
+    before = runs.init_all(built.init, config.seeds)
     examples = long.sample(0, np.arange(config.sequences), split='test')
     body = models.build_body(model, max_length=config.length)
     target = jnp.asarray(examples.targets[:, -1:])
@@ -154,10 +154,10 @@ def _clipping(config: Any, clip: float, rate: float) -> dict[str, Any]:
         params['body']['layer_0']['W'] *= ask.radius
         return params
 
+    draw = solving.batches(problem, ask.batch_size)
+
     def batches(seed: int) -> Any:
-        index = np.arange(ask.steps * ask.batch_size)
-        batch = problem.sample(seed, index, split='train')._asdict()
-        return {k: a.reshape(ask.steps, ask.batch_size, *a.shape[1:]) for k, a in batch.items()}
+        return draw(seed, 0, ask.steps)
 
     run = clipping.train_recording_norms(
         init, objectives.labelling(built), optimizer, batches, seeds=config.seeds, steps=ask.steps
@@ -261,14 +261,6 @@ def _thin(curve: np.ndarray, most: int = 100) -> dict[str, list[float]]:
     parts = np.array_split(np.arange(len(curve)), min(most, len(curve)))
     steps = [float(part[-1] + 1) for part in parts]
     return {'steps': steps, 'values': [float(np.median(curve[part])) for part in parts]}
-
-
-def _seeds(config: Any) -> np.ndarray:
-    return np.array(config.seeds, np.uint32)
-
-
-def _key(init: Any) -> Any:
-    return lambda seed: init(jax.random.key(seed))
 
 
 def _copy(group: Any) -> Any:

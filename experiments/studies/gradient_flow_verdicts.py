@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from nlp_models.analysis import decay, trainability, verdicts
+from nlp_models.analysis.intervals import differences
 from nlp_models.analysis.study import Evidence
 from nlp_models.analysis.verdicts import Claim, Criterion
 
@@ -167,7 +168,7 @@ def _exploding(evidence: Evidence) -> list[Criterion]:
         (f'clipping tames training at rate {largest:g}', at_largest),
         ('clipping tames training at each one’s best rate', best),
     ):
-        gain = tuple(np.subtract(pair[False]['losses'], pair[True]['losses']))
+        gain = differences(pair[False]['losses'], pair[True]['losses'])
         found.append(Criterion(name, 'nats gained', gain, limits['clipping_gain']))
     clip_norm = evidence.config['clipping']['clip_norm']
     over = tuple(np.subtract(best[True]['first_norms'], math.log10(clip_norm)))
@@ -216,7 +217,7 @@ def _gates(evidence: Evidence) -> list[Criterion]:
         for place, (rate, rnn) in places.items():
             condition = f'{name} vanishing ({place})'
             vanish.append(Criterion(condition, SLOPE, tuple(rate), limits['vanishing'], 'below'))
-            gain = tuple(np.subtract(rate, rnn))
+            gain = differences(rate, rnn)
             condition = f'{name} later than RNN ({place})'
             later.append(Criterion(condition, f'{SLOPE} above the RNN', gain, limits['later']))
     return vanish + later
@@ -233,7 +234,7 @@ def _attention(evidence: Evidence) -> list[Criterion]:
     trained = evidence.value(what='trained', family='transformer')['after']['loss']['rate']
     found.append(Criterion('trained attention', SLOPE, tuple(trained), limits['flat']))
     for stack in ('rnn_residual', 'gru_residual'):
-        gain = tuple(np.subtract(rates['attention_bare'], rates[stack]))
+        gain = differences(rates['attention_bare'], rates[stack])
         condition = f'attention without either against {STACKS[stack]} with both'
         kind = f'{SLOPE} above'
         found.append(Criterion(condition, kind, gain, -limits['vanishing']))
@@ -247,7 +248,7 @@ def _deeper(evidence: Evidence) -> list[Criterion]:
         for other in (*BARE, *RESIDUAL):
             alike = (ours == 'attention') or other in BARE
             if ours in found_depths and other in found_depths and alike:
-                gain = tuple(np.subtract(found_depths[ours], found_depths[other]))
+                gain = differences(found_depths[ours], found_depths[other])
                 condition = f'{STACKS[ours]} against {STACKS[other]}'
                 found.append(Criterion(condition, 'doublings of depth', gain, limit))
     return found

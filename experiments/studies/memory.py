@@ -193,8 +193,7 @@ def _influences(config: Any, model: Any, problem: Any, params: Any) -> dict[str,
     index = np.arange(config.probe.examples)
     tokens = problem.sample(0, index, split='test').inputs
     others = influence.replace(tokens, 0, 1, problem.vocab_size - 1)  # 0 is no bracket and no bit
-    keys = jax.vmap(jax.random.key)(np.arange(config.seeds, dtype=np.uint32))
-    untrained = jax.device_get(jax.vmap(solving.build(model, problem).init)(keys))
+    untrained = runs.init_all(solving.build(model, problem).init, range(config.seeds))
 
     def read(parameters: Any, data: Any) -> jax.Array:
         last = influence.last_vector(model, parameters, problem.length)

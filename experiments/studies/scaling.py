@@ -1,15 +1,12 @@
 """Loss against compute for LSTM and transformer, and who is ahead at which budget."""
 
 import copy
-import functools
-import json
 from typing import Any
 
 import numpy as np
-from ml_collections import ConfigDict
 
 from nlp_models import costs, models
-from nlp_models.analysis import drawing, scaling, verdicts
+from nlp_models.analysis import datasets, drawing, scaling, verdicts
 from nlp_models.analysis.drawing import in_counts
 from nlp_models.analysis.study import Cell, Evidence, Picture, Study
 from nlp_models.analysis.verdicts import Claim, Criterion
@@ -37,13 +34,6 @@ CLAIMS = (
         FILE,
     ),
 )
-
-
-@functools.cache
-def _dataset(data: str) -> Any:
-    raw = json.loads(data)
-    raw['splits'] = tuple(raw['splits'])
-    return store.load_dataset(ConfigDict(raw))
 
 
 def grid(config: Any) -> list[Cell]:
@@ -75,7 +65,7 @@ def _model(config: Any, family: str, width: int, vocab_size: int) -> Any:
 def measure(config: Any, key: dict, evidence: Evidence) -> dict[str, Any]:
     """Train one size of one family with all rates and seeds."""
     del evidence
-    dataset = _dataset(config.data.to_json())
+    dataset = datasets.load_once(store.load_dataset, config.data)
     vocab_size, length = dataset.tokenizer.vocab_size, config.sequence_length
     group = _model(config, key['family'], key['width'], vocab_size)
     model = models.build_language_model(group, vocab_size=vocab_size, max_length=length)

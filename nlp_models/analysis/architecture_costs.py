@@ -34,19 +34,20 @@ def stack(model: Any) -> Stack:
     return Stack(width, model.feed_forward_size or 4 * width, model.num_layers)
 
 
-def self_flops(s: Stack, tokens: int, pairs: int) -> float:
-    """Self-attention and feed-forward: L (8 D² n + 4 D F n + 4 D · pairs).
+def self_flops(s: Stack, tokens: int, *, causal: bool) -> float:
+    """Self-attention and feed-forward: L (8 D² n + 4 D F n + 4 D · pairs that are not masked).
 
     Args:
       s: the layers.
       tokens: n.
-      pairs: (query, key) that are not masked (`costs.attended_pairs`).
+      causal: whether each token sees itself and those before it alone.
 
     Returns:
       FLOPs of a forward pass.
     """
     d, f = float(s.width), float(s.feed_forward_size)
-    return s.num_layers * (8 * d * d * tokens + 4 * d * f * tokens + 4 * d * pairs)
+    attended = costs.attention_flops(1, tokens, s.width, causal=causal)
+    return s.num_layers * (8 * d * d * tokens + 4 * d * f * tokens + attended)
 
 
 def memory_flops(s: Stack, source: int) -> float:
@@ -61,12 +62,12 @@ def cross_flops(s: Stack, tokens: int, source: int) -> float:
 
 def encoder_flops(s: Stack, source: int) -> float:
     """A row of S tokens, each of which sees all."""
-    return self_flops(s, source, costs.attended_pairs(source, causal=False))
+    return self_flops(s, source, causal=False)
 
 
 def decoder_flops(s: Stack, tokens: int) -> float:
     """A row of n tokens, each of which sees itself and those before it."""
-    return self_flops(s, tokens, costs.attended_pairs(tokens))
+    return self_flops(s, tokens, causal=True)
 
 
 def conditioned_flops(encoder: Stack, decoder: Stack, source: int, target: int) -> float:

@@ -15,7 +15,7 @@ from nlp_models import costs, heads, models
 from nlp_models.analysis import architecture_costs
 from nlp_models.attention.encoder import make_encoder
 from nlp_models.attention.encoder_decoder import make_conditioned_decoder
-from nlp_models.attention.fields import DTYPES, block_config, choose, layer_options
+from nlp_models.attention.fields import block_config, layer_options
 from nlp_models.data.contrastive_batches import (
     contrastive_batch,
     contrastive_evaluation_batches,
@@ -82,15 +82,7 @@ def build(model: Any, kind: str, *, vocab_size: int, max_length: int) -> TextEnc
             make_encoder(config, max_length=max_length, **options),
             make_conditioned_decoder(config, max_length=1, **options),
         )
-    ends = heads.Ends(
-        vocab_size=vocab_size,
-        embed_size=config.width,
-        width=config.width,
-        tie_embeddings=model.tie_embeddings,
-        head_bias=model.head_bias,
-        embed_std=model.embed_std,
-        dtype=choose(model, 'dtype', DTYPES),
-    )
+    ends = models.build_ends(model, vocab_size, config.width)
     return heads.text_encoder(ends, body, num_segments=0, context=max_length, masked_head=None)
 
 
@@ -207,24 +199,16 @@ def solve(
     )
     scored = score(trained.params, dataset.validation)
     found = np.array([each['recall_1'] for each in scored])
-    found = np.where(trained.diverged, 0.0, found)
-    means = found.reshape(len(training.learning_rates), len(seeds)).mean(axis=1)
-    best = int(np.argmax(means))
-    mine = slice(best * len(seeds), (best + 1) * len(seeds))
-    tested = score(jax.tree.map(lambda a: a[mine], trained.params), dataset.test)
-    diverged = trained.diverged[mine]
-
-    def each(name: str) -> list[float]:
-        return np.where(diverged, np.nan, [row[name] for row in tested]).tolist()
-
+    best = runs.pick(trained, found, training.learning_rates, worst=0.0)
+    tested = score(best.of(trained.params), dataset.test)
     return Embedded(
-        learning_rate=training.learning_rates[best],
-        recall=each('recall_1'),
-        reciprocal_rank=each('mean_reciprocal_rank'),
+        learning_rate=best.learning_rate,
+        recall=best.known([row['recall_1'] for row in tested]),
+        reciprocal_rank=best.known([row['mean_reciprocal_rank'] for row in tested]),
         candidates=len(dataset.test),
-        losses=trained.losses[mine, -1].tolist(),
-        diverged=int(diverged.sum()),
-        swept={str(r): float(mean) for r, mean in zip(training.learning_rates, means, strict=True)},
+        losses=best.of(trained.losses)[:, -1].tolist(),
+        diverged=int(best.diverged.sum()),
+        swept=best.swept,
         steps=trained.steps,
         parameters=costs.count_parameters(model),
     )

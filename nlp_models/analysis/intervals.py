@@ -35,7 +35,7 @@ def student_t(values: Sequence[int | float], confidence: float = CONFIDENCE) -> 
 
     It holds the mean with the probability asked for where the values are independent and normally
     distributed. Values that are all alike give the point itself: nothing was seen to vary. For
-    paired differences, hand over the differences.
+    pairs, hand over their `differences`.
 
     Args:
       values: finite, one a seed, at least one.
@@ -61,25 +61,22 @@ def student_t(values: Sequence[int | float], confidence: float = CONFIDENCE) -> 
     return Interval(mean, mean - half, mean + half, deviation, n)
 
 
-def paired(
-    ours: Sequence[int | float], others: Sequence[int | float], confidence: float = CONFIDENCE
-) -> Interval:
-    """The interval of ours − others, seed by seed.
+def differences(ours: Sequence[int | float], others: Sequence[int | float]) -> tuple[float, ...]:
+    """Ours − others, seed by seed: what seeds have in common cancels. NaN stays NaN.
 
     Args:
       ours: one number a seed.
       others: of the same seeds, in the same order.
-      confidence: as in `student_t`.
 
     Returns:
-      The interval of the differences.
+      One number a seed.
 
     Raises:
       InputError: where there are not as many of each.
     """
     alike = len(ours) == len(others)
     require(alike, 'others', others, f'must hold as many numbers as the other side, {len(ours)}')
-    return student_t([a - b for a, b in zip(ours, others, strict=True)], confidence)
+    return tuple(float(a) - float(b) for a, b in zip(ours, others, strict=True))
 
 
 def seeds_needed(

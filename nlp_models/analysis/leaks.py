@@ -10,10 +10,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nlp_models import heads
+from nlp_models import heads, models
 from nlp_models.attention.attend import IMPLEMENTATIONS
 from nlp_models.attention.decoder import make_decoder
-from nlp_models.attention.fields import DTYPES, block_config, choose, layer_options
+from nlp_models.attention.fields import block_config, layer_options
 from nlp_models.attention.masks import Mask
 from nlp_models.errors import require
 from nlp_models.types import LanguageModel, Params
@@ -65,15 +65,7 @@ def build(model: Any, *, vocab_size: int, max_length: int, causal: bool = True) 
       The model.
     """
     config = replace(block_config(model), causal=causal)
-    ends = heads.Ends(
-        vocab_size=vocab_size,
-        embed_size=model.hidden_size,
-        width=config.width,
-        tie_embeddings=model.tie_embeddings,
-        head_bias=model.head_bias,
-        embed_std=model.embed_std,
-        dtype=choose(model, 'dtype', DTYPES),
-    )
+    ends = models.build_ends(model, vocab_size, config.width)
     body = make_decoder(config, max_length=max_length, **layer_options(model))
     return heads.language_model(ends, body, max_length)
 

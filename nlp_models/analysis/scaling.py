@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from nlp_models import costs
+from nlp_models import costs, models
 from nlp_models.errors import require
 
 
@@ -59,12 +59,14 @@ def training_flops(model: Any, *, batch_size: int, length: int, vocab_size: int)
             feed_forward_size=model.feed_forward_size,
             window=model.window,
         )
-    gates = {'rnn': 1, 'lstm': 4, 'gru': 3}[model.family]
+    cell = models.find_cell(model)
     total = costs.FORWARD_BACKWARD * 2.0 * batch_size * length * model.hidden_size * vocab_size
     for layer in range(model.num_layers):
         size = (model.embed_size or model.hidden_size) if layer == 0 else model.hidden_size
-        cell = costs.Recurrence(batch_size, length, size, model.hidden_size, gates, gates)
-        total += costs.sequential_flops(cell, costs.FORWARD_BACKWARD)
+        r = costs.Recurrence(
+            batch_size, length, size, model.hidden_size, cell.gates, cell.gates, cell.carries
+        )
+        total += costs.sequential_flops(r, costs.FORWARD_BACKWARD)
     return total
 
 

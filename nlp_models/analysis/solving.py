@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 
 from nlp_models import costs, models
@@ -108,55 +107,98 @@ def solve(
     """
     built = build(model, problem)
     numbers = problem.vocab_size == 0
-    objective = (objectives.regression if numbers else objectives.labelling)(built)
-    grid = runs.grid(seeds, training.learning_rates)
-    size = training.batch_size
+    return train_and_test(
+        built,
+        (objectives.regression if numbers else objectives.labelling)(built),
+        batches(problem, training.batch_size),
+        lambda params, split: score(built, problem, params, training, split, num_devices),
+        training,
+        steps=training.steps,
+        seeds=seeds,
+        stop=some_rate_below(training.stop_below, training.learning_rates),
+        errors=numbers,
+        num_devices=num_devices,
+    )
 
-    def batches(seed: int, first: int, count: int) -> dict[str, np.ndarray]:
-        index = np.arange(first * size, (first + count) * size)
-        batch = problem.sample(seed, index, split='train')._asdict()
-        return {k: a.reshape(count, size, *a.shape[1:]) for k, a in batch.items()}
 
-    def stop(losses: np.ndarray) -> bool:
-        by_rate = losses.reshape(len(training.learning_rates), len(seeds))
-        return bool((by_rate < training.stop_below).all(axis=1).any())
+def train_and_test(
+    built: Any,
+    objective: objectives.Objective,
+    draw: runs.Batches,
+    score: Callable[[Any, str], tuple[np.ndarray, np.ndarray]],
+    training: Any,
+    *,
+    steps: int,
+    seeds: Sequence[int],
+    stop: Callable[[np.ndarray], bool] | None = None,
+    errors: bool = False,
+    num_devices: int = 0,
+) -> tuple[Outcome, Any]:
+    """Train with every learning rate and seed, and test the best rate's runs.
 
+    Args:
+      built: the model.
+      objective: what is minimised, as in `runs.train`.
+      draw: its batches, as in `runs.train`.
+      score: `(params, split) -> (scores, shares of wholly right rows)`, `[R]` each, on the
+        'validation' examples, by which the rate is picked, or the 'test' ones.
+      training: `chunk`, `learning_rates`, `optimizer`.
+      steps: of each run; a multiple of `chunk`.
+      seeds: of parameters and data.
+      stop: as in `runs.train`.
+      errors: whether scores are errors, so that low ones are good.
+      num_devices: as in `runs.train`.
+
+    Returns:
+      (the outcome, parameters of the best rate's runs with the seed as their first axis).
+    """
+    rates = training.learning_rates
     trained = runs.train(
         built.init,
         objective,
         training.optimizer,
-        grid,
-        batches,
-        steps=training.steps,
+        runs.grid(seeds, rates),
+        draw,
+        steps=steps,
         chunk=training.chunk,
         stop=stop,
         num_devices=num_devices,
     )
-    shape = (len(training.learning_rates), len(seeds))
-    scores, _ = score(built, problem, trained.params, training, 'validation', num_devices)
-    # The worst that a diverged run can be: it must not make its rate the best.
-    worst = math.inf if numbers else 0.0
-    scores = np.where(trained.diverged, worst, scores).reshape(shape)
-    means = scores.mean(axis=1)
-    best = int(np.argmin(means) if numbers else np.argmax(means))
-    mine = slice(best * len(seeds), (best + 1) * len(seeds))
-    params = jax.tree.map(lambda a: a[mine], trained.params)
-    tested, exact = score(built, problem, params, training, 'test', num_devices)
-    diverged = trained.diverged[mine]
+    scores, _ = score(trained.params, 'validation')
+    best = runs.pick(trained, scores, rates, worst=math.inf if errors else 0.0, lowest=errors)
+    params = best.of(trained.params)
+    tested, exact = score(params, 'test')
     outcome = Outcome(
-        learning_rate=training.learning_rates[best],
-        scores=np.where(diverged, np.nan, tested).tolist(),
-        exact=np.where(diverged, np.nan, exact).tolist(),
-        losses=trained.losses[mine, -1].tolist(),
-        diverged=int(diverged.sum()),
-        swept={
-            str(rate): float(mean)
-            for rate, mean in zip(training.learning_rates, means, strict=True)
-        },
+        learning_rate=best.learning_rate,
+        scores=best.known(tested),
+        exact=best.known(exact),
+        losses=best.of(trained.losses)[:, -1].tolist(),
+        diverged=int(best.diverged.sum()),
+        swept=best.swept,
         steps=trained.steps,
         parameters=costs.count_parameters(built),
     )
     return outcome, params
+
+
+def batches(problem: Problem, size: int) -> runs.Batches:
+    """Training examples as `runs.train` wants them: of each step the next `size` indices."""
+
+    def draw(seed: int, first: int, count: int) -> dict[str, np.ndarray]:
+        index = np.arange(first * size, (first + count) * size)
+        batch = problem.sample(seed, index, split='train')._asdict()
+        return {name: a.reshape(count, size, *a.shape[1:]) for name, a in batch.items()}
+
+    return draw
+
+
+def some_rate_below(limit: float, learning_rates: Sequence[float]) -> Callable[[np.ndarray], bool]:
+    """For `runs.train`: whether all seeds of some learning rate have a loss below a limit."""
+
+    def stop(losses: np.ndarray) -> bool:
+        return bool((losses.reshape(len(learning_rates), -1) < limit).all(axis=1).any())
+
+    return stop
 
 
 def score(

@@ -8,11 +8,9 @@ one text, of which the loss counts the target alone. Held-out strings are those 
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 
-from nlp_models import costs
-from nlp_models.analysis.solving import Outcome
+from nlp_models.analysis import solving
 from nlp_models.data import procedural
 from nlp_models.training import objectives, runs
 from nlp_models.types import LanguageModel, Seq2Seq
@@ -112,7 +110,7 @@ def solve(
     steps: int,
     seeds: Sequence[int],
     num_devices: int = 0,
-) -> Outcome:
+) -> solving.Outcome:
     """Train a model on strings with every learning rate and seed, and test the best rate's runs.
 
     Args:
@@ -160,30 +158,14 @@ def solve(
         found = runs.evaluate(hits, params, form(task.rule, strings), num_devices=num_devices)
         return found.correct / found.weight, found.exact / found.rows
 
-    trained = runs.train(
-        model.init,
+    outcome, _ = solving.train_and_test(
+        model,
         objective,
-        training.optimizer,
-        runs.grid(seeds, training.learning_rates),
         batches,
+        score,
+        training,
         steps=steps,
-        chunk=training.chunk,
+        seeds=seeds,
         num_devices=num_devices,
     )
-    # A diverged run counts as nothing right where a rate is picked, and as NaN where it was.
-    scores = np.where(trained.diverged, 0.0, score(trained.params, 'validation')[0])
-    means = scores.reshape(len(training.learning_rates), len(seeds)).mean(axis=1)
-    best = int(np.argmax(means))
-    mine = slice(best * len(seeds), (best + 1) * len(seeds))
-    tested, exact = score(jax.tree.map(lambda a: a[mine], trained.params), 'test')
-    diverged = trained.diverged[mine]
-    return Outcome(
-        learning_rate=training.learning_rates[best],
-        scores=np.where(diverged, np.nan, tested).tolist(),
-        exact=np.where(diverged, np.nan, exact).tolist(),
-        losses=trained.losses[mine, -1].tolist(),
-        diverged=int(diverged.sum()),
-        swept={str(r): float(mean) for r, mean in zip(training.learning_rates, means, strict=True)},
-        steps=trained.steps,
-        parameters=costs.count_parameters(model),
-    )
+    return outcome

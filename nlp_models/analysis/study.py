@@ -25,8 +25,6 @@ from nlp_models.training.workdir import write_json
 if TYPE_CHECKING:
     import matplotlib.figure
 
-SIZES = ('quick', 'standard', 'full')
-
 
 class Cell(NamedTuple):
     """One thing to measure.

@@ -53,33 +53,23 @@ def train_stack(
       The losses.
     """
     built = solving.build(model, problem)
-    size, rates = training.batch_size, training.learning_rates
-    shape = (len(rates), len(seeds))
-
-    def batches(seed: int, first: int, count: int) -> dict[str, np.ndarray]:
-        index = np.arange(first * size, (first + count) * size)
-        batch = problem.sample(seed, index, split='train')._asdict()
-        return {name: a.reshape(count, size, *a.shape[1:]) for name, a in batch.items()}
-
-    def stop(losses: np.ndarray) -> bool:
-        return bool((losses.reshape(shape) < enough).all(axis=1).any())
-
+    rates = training.learning_rates
     trained = runs.train(
         built.init,
         objectives.labelling(built),
         training.optimizer,
         runs.grid(seeds, rates),
-        batches,
+        solving.batches(problem, training.batch_size),
         steps=training.steps,
         chunk=training.chunk,
-        stop=stop,
+        stop=solving.some_rate_below(enough, rates),
         num_devices=num_devices,
     )
-    diverged = trained.diverged.reshape(shape)
-    losses = np.where(diverged, chance, trained.losses[:, -1].reshape(shape))
-    best = int(np.argmin(losses.mean(axis=1)))
-    found = [float(loss) for loss in losses[best]]
-    return Losses(float(rates[best]), found, int(diverged[best].sum()), trained.steps)
+    losses = np.where(trained.diverged, chance, trained.losses[:, -1])
+    best = runs.pick(trained, losses, rates, worst=chance, lowest=True)
+    return Losses(
+        best.learning_rate, best.of(losses).tolist(), int(best.diverged.sum()), trained.steps
+    )
 
 
 def doublings(losses: Mapping[int, Sequence[float]], enough: float) -> list[float]:

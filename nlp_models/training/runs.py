@@ -58,6 +58,64 @@ def grid(seeds: Sequence[int], learning_rates: Sequence[float]) -> list[Run]:
     return [Run(seed, rate) for rate in learning_rates for seed in seeds]
 
 
+class Best(NamedTuple):
+    """The learning rate that was picked, and its runs.
+
+    Attributes:
+      learning_rate: the one.
+      runs: where its runs are among all, in the order of their seeds.
+      diverged: which of them did `[seeds]`.
+      swept: learning rate to the score it was picked by, averaged over seeds.
+    """
+
+    learning_rate: float
+    runs: slice
+    diverged: np.ndarray
+    swept: dict[str, float]
+
+    def of(self, tree: Any) -> Any:
+        """The picked runs of arrays that have all runs as their first axis."""
+        return jax.tree.map(lambda a: a[self.runs], tree)
+
+    def known(self, values: Any) -> list[float]:
+        """One value a picked run, as a list; NaN where the run diverged."""
+        return np.where(self.diverged, np.nan, values).tolist()
+
+
+def pick(
+    trained: Trained,
+    scores: np.ndarray,
+    learning_rates: Sequence[float],
+    *,
+    worst: float,
+    lowest: bool = False,
+) -> Best:
+    """Pick the learning rate whose runs have the best mean score.
+
+    Args:
+      trained: the runs of `grid`.
+      scores: one a run `[R]`, of examples that nothing else is decided by.
+      learning_rates: those of the grid.
+      worst: what a run counts as that diverged: it must not make its rate the best.
+      lowest: whether low scores are the good ones.
+
+    Returns:
+      The rate.
+    """
+    counted = np.where(trained.diverged, worst, scores).reshape(len(learning_rates), -1)
+    means, seeds = counted.mean(axis=1), counted.shape[1]
+    best = int(np.argmin(means) if lowest else np.argmax(means))
+    mine = slice(best * seeds, (best + 1) * seeds)
+    swept = {str(r): float(mean) for r, mean in zip(learning_rates, means, strict=True)}
+    return Best(learning_rates[best], mine, trained.diverged[mine], swept)
+
+
+def init_all(init: Callable[[jax.Array], Any], seeds: Sequence[int]) -> Any:
+    """The parameters that runs of these seeds start from, on the host, leaves `[R, …]`."""
+    every = jax.jit(lambda seeds: lax.map(lambda seed: init(jax.random.key(seed)), seeds))
+    return jax.device_get(every(np.array(seeds, np.uint32)))
+
+
 def train(
     init: Callable[[jax.Array], Any],
     objective: Objective,
