@@ -266,8 +266,7 @@ def test_all_of_it_on_one_meeting():
 )
 def test_a_models_gradient_is_the_same_with_every_choice_and_with_none(family, fields):
     config = lm.get_config(family).model
-    # What is chosen is chosen layer by layer; only those that are stacked need a second one.
-    config.update(hidden_size=16, num_layers=2 if 'scan_layers' in fields else 1, **fields)
+    config.update(hidden_size=16, num_layers=2, **fields)
     model = models.build(config, vocab_size=11, max_length=40)
     params = random_params(model, seed=0)
     tokens = np.random.default_rng(1).integers(11, size=(3, 41))

@@ -196,22 +196,29 @@ def prepare_decoding(
     Returns:
       What to time.
     """
-    read = jax.jit(model.apply)
-
-    @jax.jit
-    def decode(params, state, token):
-        def step(carry, _):
-            state, token = carry
-            state, logits = model.apply(params, state, token[:, None])
-            return (state, jnp.argmax(logits[:, 0], axis=-1).astype(jnp.int32)), None
-
-        return lax.scan(step, (state, token), None, length=DECODED_TOKENS)[0][1]
-
     rng = np.random.default_rng([seed, length])
     state = model.start(params, 1, length)
     text = rng.integers(vocab_size, size=(1, length), dtype=np.int32)
     # In pieces, so that attention need not compare all pairs at once to fill its state.
     for begin in range(0, length - DECODED_TOKENS, 512):
         end = min(begin + 512, length - DECODED_TOKENS)
-        state, _ = read(params, state, text[:, begin:end])
-    return Decoding(partial(decode, params, state, text[:, -1]), trees.num_bytes(state))
+        state, _ = _read(model, params, state, text[:, begin:end])
+    return Decoding(partial(_decode, model, params, state, text[:, -1]), trees.num_bytes(state))
+
+
+# Compiled once for each model and shape, whatever the number of lengths.
+
+
+@partial(jax.jit, static_argnums=0)
+def _read(model: LanguageModel, params: Params, state: Any, tokens: Any) -> Any:
+    return model.apply(params, state, tokens)
+
+
+@partial(jax.jit, static_argnums=0)
+def _decode(model: LanguageModel, params: Params, state: Any, token: Any) -> Any:
+    def step(carry: Any, _: Any) -> Any:
+        state, token = carry
+        state, logits = model.apply(params, state, token[:, None])
+        return (state, jnp.argmax(logits[:, 0], axis=-1).astype(jnp.int32)), None
+
+    return lax.scan(step, (state, token), None, length=DECODED_TOKENS)[0][1]
