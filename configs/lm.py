@@ -92,7 +92,7 @@ def recurrent(family: str) -> dict:
         'gru': dict(reset_after=False),  # reset after the product (cuDNN's, torch's), not before
         'minlstm': dict(forget_bias=1.0),
     }.get(family, {})
-    if family in ABLATED and ABLATED[family].forget_gate is not None:
+    if family in ABLATED and ABLATED[family].memory_gates:
         extra.update(forget_bias=1.0)
     if family in LINEAR:
         # Their gates see x_t alone: one layer by itself remembers little of what it has read.

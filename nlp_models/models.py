@@ -40,14 +40,14 @@ CELLS: dict[str, Callable[[Any], Cell]] = {
         cells.lstm,
         gates=4,
         carries=2,
-        forget_gate=0,
+        memory_gates=(0,),
         adjoint=adjoints.LSTM,
         diagonal=diagonals.lstm,
     ),
     'gru': lambda m: _gru_reset_after() if m.reset_after else _gru(),
     'mingru': lambda m: Cell(linear.mingru, gates=2, terms=linear.mingru_terms, log_space=True),
     'minlstm': lambda m: Cell(
-        linear.minlstm, gates=3, forget_gate=0, terms=linear.minlstm_terms, log_space=True
+        linear.minlstm, gates=3, memory_gates=(0,), terms=linear.minlstm_terms, log_space=True
     ),
     'linear': lambda m: Cell(linear.linear, gates=1, terms=linear.linear_terms, decay=True),
 }
@@ -308,7 +308,7 @@ def _stack_options(model: Any, cell: Cell) -> dict[str, Any]:
         hidden_size=model.hidden_size,
         dropout_rate=model.dropout_rate,
         orthogonal=cell.terms is None and model.orthogonal,
-        forget_bias=0.0 if cell.forget_gate is None else model.forget_bias,
+        forget_bias=model.forget_bias if cell.memory_gates else 0.0,
         evaluate=make_evaluation(cell, model.evaluation, model.backward),
     )
 

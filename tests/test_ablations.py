@@ -92,12 +92,12 @@ def test_parameters_are_counted_by_their_gates(name):
 
 
 @every_cell
-def test_forget_gates_alone_start_open(name):
+def test_gates_that_the_state_must_pass_alone_start_open(name):
     params = stack.init_cell(ablations.CELLS[name], jax.random.key(0), D, N, forget_bias=1.0)
     b = np.asarray(params['b']).reshape(-1, N)
-    first = {'lstm_without_forget': 0.0, 'rnn_residual': 0.0}.get(name, 1.0)
-    assert (b[0] == first).all()
-    assert (b[1:] == 0).all()
+    passed = {'lstm_without_forget': 0, 'rnn_residual': 0, 'lstm_not_additive': 3}.get(name, 1)
+    assert (b[:passed] == 1).all()
+    assert (b[passed:] == 0).all()
 
 
 @every_cell

@@ -66,17 +66,26 @@ def test_pairs_must_be_pairs():
         intervals.differences([1.0, 2.0], [1.0])
 
 
+def test_seeds_needed_decide_in_four_of_five_repetitions():
+    n = intervals.seeds_needed(1.0, 0.6)
+    assert n is not None
+    drawn = np.random.default_rng(0).normal(0.6, 1.0, (2000, n))
+    shown = np.mean([intervals.student_t(row.tolist()).low > 0 for row in drawn])
+    # Four standard errors of 2000 repetitions, and what the approximation is off by.
+    assert shown == pytest.approx(0.8, abs=0.05)
+
+
 def test_seeds_needed_is_the_first_number_that_suffices():
     n = intervals.seeds_needed(1.0, 0.5)
     assert n is not None
 
     def half(n):
-        return stats.t.ppf(0.975, n - 1) / math.sqrt(n)
+        return (stats.t.ppf(0.975, n - 1) + stats.t.ppf(0.8, n - 1)) / math.sqrt(n)
 
     assert half(n) < 0.5 <= half(n - 1)
     many = intervals.seeds_needed(1.0, 0.1)
     assert many is not None
     assert half(many) < 0.1
-    assert many < 1.1 * (1.96 / 0.1) ** 2
+    assert many < 1.1 * ((1.96 + 0.8416) / 0.1) ** 2
     assert intervals.seeds_needed(1.0, 0.0) is None
     assert intervals.seeds_needed(1.0, 1e-6) is None

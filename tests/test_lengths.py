@@ -29,7 +29,9 @@ def test_ratios_are_differences_of_logarithms():
 
 def test_nothing_solved_counts_as_half_the_shortest():
     assert lengths.on_grid([0.0, 4.0, 32.0], (4, 8, 16, 32)) == (1.0, 2.0, 5.0)
-    assert lengths.ratios([16.0], [0.0], (4, 8, 16, 32)) == lengths.Ratios((3.0,), False)
+    # How much shorter than that the others' longest is nobody knows: the ratio is a bound.
+    assert lengths.ratios([16.0], [0.0], (4, 8, 16, 32)) == lengths.Ratios((3.0,), True)
+    assert lengths.ratios([4.0], [0.0], (4, 8, 16, 32)) == lengths.Ratios((1.0,), True)
     assert lengths.ratios([0.0], [16.0], (4, 8, 16, 32)) == lengths.Ratios((-3.0,), False)
 
 

@@ -49,12 +49,13 @@ def verdicts_of(**made):
 
 
 def test_verdicts_can_go_either_way():
-    assert verdicts_of() == ['supported'] * 3
-    assert verdicts_of(differ=0.01, gain=0.0)[0] == 'refuted'
-    assert verdicts_of(gain=0.0)[0] == 'qualified'
-    assert verdicts_of(leaks=1, found=0.5)[1] == 'refuted'
+    assert verdicts_of() == ['supported'] * 4
+    assert verdicts_of(differ=0.01)[0] == 'refuted'
+    assert verdicts_of(gain=0.0)[3] == 'refuted'
+    assert verdicts_of(leaks=1)[1] == 'refuted'
     # A mask that holds is worth nothing where the instruments would not have found a leak.
-    assert verdicts_of(found=0.5)[1] == 'qualified'
+    assert verdicts_of(found=0.5)[1] == 'inconclusive'
+    assert verdicts_of(leaks=1, found=0.5)[1] == 'inconclusive'
     assert verdicts_of(attention=0.05)[2] == 'refuted'
     assert verdicts_of(differ=float('nan'))[0] == 'inconclusive'
 

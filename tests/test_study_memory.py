@@ -129,6 +129,20 @@ def test_a_length_called_long_that_is_solved_is_no_failure():
     assert verdict_of(evidence({**HOLDS, 'rnn': long // 2}))[10] == 'supported'
 
 
+def test_what_nothing_learns_is_no_failure_of_the_rnn():
+    short = {'rnn': 16, 'lstm': 16, 'gru': 16, 'transformer': 16}
+    for solved, said in (({**HOLDS, 'rnn': 0}, 'even at 16'), (short, 'nothing learns')):
+        found = {verdict['claim']: verdict for verdict in STUDY.judge(evidence(solved))}
+        assert found[10]['verdict'] == 'inconclusive'
+        assert said in found[10]['note']
+
+
+def test_an_rnn_that_solves_nothing_leaves_ratios_open_that_are_not_met():
+    # Four times as long as what is shorter than the shortest length, or more: at 32 it is sure.
+    found = verdict_of(evidence({**HOLDS, 'rnn': 0, 'lstm': 16, 'gru': 32}))
+    assert (found[11], found[12]) == ('inconclusive', 'supported')
+
+
 def test_runs_that_diverged_are_told():
     found = {v['claim']: v for v in STUDY.judge(evidence(HOLDS, diverged=('lstm',)))}
     assert found[11]['verdict'] == 'inconclusive'

@@ -114,3 +114,32 @@ def test_the_hash_names_the_thresholds():
     assert one != verdicts.threshold_hash({'a': 1, 'b': 0.6})
     assert len(one) == 12
     assert judge(above(HIGH))['threshold_hash'] == verdicts.threshold_hash({'a': 1})
+
+
+def test_controls_decide_whether_there_is_a_verdict_and_are_no_support_for_it():
+    works, fails = (above(values, 'control')._replace(control=True) for values in (HIGH, LOW))
+    assert judge(works, above(HIGH))['verdict'] == 'supported'
+    assert judge(works, above(LOW))['verdict'] == 'refuted'
+    verdict = judge(fails, above(HIGH))
+    assert verdict['verdict'] == 'inconclusive'
+    assert verdict['note'] == 'the instrument fails: control'
+    # The claim's own criterion comes first, whose estimate the verdict has.
+    assert verdict['estimate'] == pytest.approx(0.804)
+    assert [row['control'] for row in verdict['criteria']] == [False, True]
+    with pytest.raises(InputError, match='no control'):
+        judge(works)
+
+
+def test_a_control_that_diverged_or_is_open_leaves_no_verdict():
+    for values in ((math.nan, *HIGH[1:]), WIDE):
+        verdict = judge(above(HIGH), above(values, 'control')._replace(control=True))
+        assert verdict['verdict'] == 'inconclusive'
+
+
+def test_what_says_nothing_of_the_claim_stays_open():
+    untrained = above(HIGH, 'tanh')._replace(unless='it did not learn')
+    assert judge(untrained)['verdict'] == 'inconclusive'
+    assert judge(untrained)['note'] == 'it did not learn'
+    assert judge(untrained, above(HIGH, 'relu'))['condition'] == (
+        'holds for relu; undecided for tanh'
+    )

@@ -40,13 +40,14 @@ def get_config(size: str = 'standard') -> Any:
         fields=dict(
             seeds=(0, 1, 2, 3, 4),  # of texts, parameters and training examples
             alphabet=8,  # keys: an eighth is right by chance
-            fillers=4,  # so few that a text holds each context of five tokens several times
             ngram=dict(
+                fillers=4,  # so few that a text holds each context of five tokens several times
                 orders=(2, 3, 4, 5, 6),
                 distances=(1, 2, 3, 4, 5, 6, 8, 16, 32),  # on both sides of every order's reach
                 examples=4096,  # of each distance, in the text read and in the one tested
             ),
             network=dict(
+                fillers=8,  # so many that hundreds of test contents differ from all others
                 # All in one training, as in a text. From 6 on there are enough contents to hold
                 # some out; 32 is six times what the longest order above reaches.
                 distances=(6, 7, 8, 12, 16, 24, 32),

@@ -70,7 +70,7 @@ def measure(config: Any, key: dict, evidence: Evidence) -> dict[str, Any]:
 
 def _ngram(config: Any, order: int) -> dict[str, Any]:
     """Accuracy of one order at each distance, one value a seed."""
-    setting = {'alphabet': config.alphabet, 'fillers': config.fillers}
+    setting = {'alphabet': config.alphabet, 'fillers': config.ngram.fillers}
     tried, number = config.ngram.distances, config.ngram.examples
     by_seed = [distances.of_ngram(order, s, tried, number, **setting) for s in config.seeds]
     return {'accuracy': {str(d): [one[d] for one in by_seed] for d in tried}}
@@ -78,7 +78,7 @@ def _ngram(config: Any, order: int) -> dict[str, Any]:
 
 def _problem(config: Any) -> solving.Problem:
     tried = config.network.distances
-    return distances.problem(tried, alphabet=config.alphabet, fillers=config.fillers)
+    return distances.problem(tried, alphabet=config.alphabet, fillers=config.network.fillers)
 
 
 def _reach(config: Any, name: str) -> dict[str, Any]:
@@ -130,7 +130,9 @@ def _at_chance(evidence: Evidence, condition: str, values: Any) -> Criterion:
 
 
 def _known(evidence: Evidence, condition: str, values: Any) -> Criterion:
-    return Criterion(condition, ACCURACY, tuple(values), evidence.thresholds['known'])
+    """What sees the key has to say it; else chance beyond would mean nothing."""
+    limit = evidence.thresholds['known']
+    return Criterion(condition, ACCURACY, tuple(values), limit, control=True)
 
 
 def _of_ngrams(evidence: Evidence) -> list[Criterion]:

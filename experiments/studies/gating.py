@@ -19,7 +19,9 @@ GATES = (
     ('lstm', 'lstm_without_forget', 'the forget gate'),
     ('lstm', 'lstm_without_input', 'the input gate'),
     ('lstm', 'lstm_without_output', 'the output gate'),
-    ('lstm', 'rnn_residual', 'all gates at once'),
+    ('lstm', 'lstm_coupled', 'an input gate that is not 1 − f'),
+    ('lstm', 'rnn_residual', 'all gates of an LSTM'),
+    ('gru', 'rnn_residual', 'all gates of a GRU'),
 )
 SUMS = (
     ('lstm', 'lstm_not_additive', 'the sum in an LSTM'),
@@ -44,7 +46,7 @@ CLAIMS = (
         '4.3',
         'Gates are a reason why LSTM and GRU remember longer than an RNN',
         'skill (0 guesses, 1 is perfect) of the LSTM less that of one with as many parameters and '
-        'a gate taken out, by seed',
+        'a gate taken out, and of LSTM and GRU less that of an RNN with a sum, by seed',
         'f, i, o = sigmoid(W_{f,i,o} h_{t−1} + U_{f,i,o} x_t + b_{f,i,o})',
         'nlp_models/recurrent/ablations.py',
     ),
@@ -153,9 +155,10 @@ STUDY = Study(
     'same number of parameters, the same learning rates tried, the same examples. A part whose '
     'loss costs nothing on a task that the whole cell learns is no reason for its memory there, '
     'and counts against the claim. Gates and sum may also need each other: a sum that nothing '
-    'gates may be worse than none. Greff et al. (2017) found the forget gate and the output '
-    'activation most critical on speech, handwriting and music; rows as short as these seldom ask '
-    'for forgetting.',
+    'gates may be worse than none. Without the sum the old state passes three gates in place of '
+    'one, so these start open enough to let through as much. Greff et al. (2017) found the forget '
+    'gate and the output activation most critical on speech, handwriting and music; rows as short '
+    'as these seldom ask for forgetting.',
     CLAIMS,
     grid,
     measure,

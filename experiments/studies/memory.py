@@ -227,6 +227,26 @@ def _ahead(evidence: Evidence, ours: str, others: tuple[str, ...], factor: float
     return found
 
 
+def _too_long(evidence: Evidence, task: str, tried: list[int]) -> Criterion:
+    """The RNN solves less than what is called long, where length is what it can fail by."""
+    long = evidence.thresholds['long_range']
+    found = {f: pictures.longest(evidence, 'parameters', task, f) for f in pictures.FAMILIES}
+    unless = ''
+    if lengths.typical(found['rnn']) == 0:
+        unless = f'an RNN does not learn {pictures.TASKS[task]} even at {min(tried)}'
+    elif not any(lengths.typical(own) >= long for own in found.values()):
+        unless = f'nothing learns {pictures.TASKS[task]} at {long} in these steps'
+    return Criterion(
+        pictures.TASKS[task],
+        'log₂ of the longest length solved',
+        lengths.on_grid(found['rnn'], tried),
+        # Half a step of the grid below what is called long: to solve that length is to fail this.
+        math.log2(long) - 0.5,
+        'below',
+        unless=unless,
+    )
+
+
 def judge(evidence: Evidence) -> list[dict[str, Any]]:
     """The verdicts."""
     limits, distance = evidence.thresholds, evidence.config['probe']['distance']
@@ -241,16 +261,8 @@ def judge(evidence: Evidence) -> list[dict[str, Any]]:
         for family in pictures.CELLS
         for condition, by_seed in pictures.probed(evidence, family).items()
     ]
-    # Half a step of the grid below what is called long: to solve that length is to fail this.
-    short = math.log2(limits['long_range']) - 0.5
     failing = [
-        Criterion(
-            pictures.TASKS[task],
-            'log₂ of the longest length solved',
-            lengths.on_grid(pictures.longest(evidence, 'parameters', task, 'rnn'), tried),
-            short,
-            'below',
-        )
+        _too_long(evidence, task, tried)
         for task, tried in pictures.lengths_tried(evidence, 'parameters').items()
     ]
     criteria = (

@@ -78,9 +78,12 @@ def criteria(verdict: dict[str, Any]) -> Table:
         condition = row['condition'].strip() or 'all'
         name = condition if alike else (condition, Break(), Small(row['measure']))
         seeds = str(row['seeds']) if row['seeds'] else 'exact'
-        outcome: Text = Mark(row['outcome'])
+        said: list[Any] = [Mark(row['outcome'])]
+        if row['control']:
+            said.append(' (control)')
         if row['note'] and row['note'] != verdict['note']:
-            outcome = (outcome, Break(), Small(row['note']))
+            said += [Break(), Small(row['note'])]
+        outcome: Text = tuple(said)
         lines.append((name, estimate(row), needed(row), seeds, outcome))
     header = ('condition', 'estimate [95\u00a0%]', 'needed', 'seeds', 'outcome')
     return Table(header, tuple(lines), measures[0] if alike else '')

@@ -8,6 +8,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from nlp_models.errors import require
 
 
@@ -17,7 +19,7 @@ class Ratios(NamedTuple):
     Attributes:
       log2: of the ratio of lengths, one a seed; 2 is four times as long; NaN of a diverged run.
       bounded: whether some of them are only known to be at least this: ours solved the longest
-        length there is, or neither solved any.
+        length there is, or the others solved none.
     """
 
     log2: tuple[float, ...]
@@ -116,12 +118,14 @@ def ratios(ours: Sequence[float], others: Sequence[float], lengths: Sequence[int
     alike = len(ours) == len(others)
     require(alike, 'others', others, f'must hold as many numbers as the other side, {len(ours)}')
     pairs = zip(on_grid(ours, lengths), on_grid(others, lengths), strict=True)
-    ends = (0.0, float(max(lengths)))
-    unknown = [
-        mine == ends[1] or (mine == ends[0] and other == ends[0])
-        for mine, other in zip(ours, others, strict=True)
-    ]
+    most = float(max(lengths))
+    unknown = [mine == most or other == 0 for mine, other in zip(ours, others, strict=True)]
     return Ratios(tuple(mine - other for mine, other in pairs), any(unknown))
+
+
+def typical(found: Sequence[float]) -> float:
+    """The median seed's length; NaN where one diverged."""
+    return float(np.median(found))
 
 
 def most(several: Sequence[Sequence[float]]) -> list[float]:

@@ -27,7 +27,12 @@ from nlp_models.analysis.verdicts import LEAST_SEEDS, threshold_hash
 
 RULE = (
     ('every one is met', 'supported', 'The claim held under each condition it was tried under.'),
-    ('every one fails', 'refuted', 'The opposite was found under each condition.'),
+    (
+        'every one fails',
+        'refuted',
+        'What was found fell short of the threshold under each condition; an effect in the same '
+        'direction may be there, smaller than what was asked for.',
+    ),
     (
         'some are met, others fail or stay open',
         'qualified',
@@ -42,6 +47,11 @@ RULE = (
         'a run diverged',
         'inconclusive',
         'A number that is not finite decides nothing; the note says which it was.',
+    ),
+    (
+        'a control is not met',
+        'inconclusive',
+        'The instrument failed where the answer is known; what it says elsewhere counts nothing.',
     ),
 )
 SIZES = (
@@ -66,7 +76,10 @@ def rules() -> list[Any]:
             'are compared it is the mean of differences, seed by seed. A criterion says on which '
             'side of a threshold the mean has to be. It is met where the whole interval lies on '
             'that side, failed where the whole interval lies on the other, and open otherwise. '
-            'What is counted or proved is exact and needs no seeds. Intervals are not corrected '
+            'What is counted or proved is exact and needs no seeds: parameters, bytes, operations '
+            'follow from definitions and sizes, and stand beside what is measured because the '
+            'claims are about both. A criterion stays open, too, where what it measures says '
+            'nothing of the claim, as of a network that did not learn. Intervals are not corrected '
             'for the number of criteria.'
         ),
         Paragraph('The verdict on a claim follows from its criteria:'),

@@ -120,8 +120,8 @@ def _lead(claims: Sequence[Entry], beside: Sequence[Entry]) -> list[Any]:
     blocks = [
         Paragraph(
             'A tutorial on the road from recurrent networks to large language models makes these '
-            'claims. Each was turned into an experiment that could have come out against it, with '
-            'its threshold fixed before; the verdicts below follow from the measurements by a rule.'
+            'claims. Each was put to the test with its threshold fixed before; the verdicts below '
+            'follow from what was measured and counted by a rule, and no reading of it.'
         ),
         Paragraph(tuple(told)),
     ]

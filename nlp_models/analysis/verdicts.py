@@ -11,6 +11,10 @@ that side meets it, one that lies wholly on the other fails it, anything else le
 | some met, others failed or open | qualified: it holds under the conditions that were met |
 | none met, some open | inconclusive |
 | any value not finite (a run diverged) | inconclusive, and the note says what diverged |
+| a control not met | inconclusive, and the note says which |
+
+A control asks whether the instrument works, not whether the claim holds: it decides whether there
+is a verdict, and is no condition under which the claim holds.
 
 Intervals are Student's t of 95 % over at least `LEAST_SEEDS` seeds (`intervals.student_t`), each by
 itself: nothing is corrected for the number of criteria.
@@ -63,6 +67,9 @@ class Criterion(NamedTuple):
       exact: whether the value is a count or a proof, which another seed cannot change.
       at_least: whether some values may be larger than could be measured: the criterion, 'above',
         can then be met, but not failed.
+      control: whether it is the instrument that is asked, where the answer is known.
+      unless: why the values say nothing about the claim, such as that training failed; the
+        criterion is then left open, whatever they are.
     """
 
     condition: str
@@ -73,6 +80,8 @@ class Criterion(NamedTuple):
     tolerance: float = 0.0
     exact: bool = False
     at_least: bool = False
+    control: bool = False
+    unless: str = ''
 
 
 def outcome(criterion: Criterion) -> dict[str, Any]:
@@ -101,6 +110,8 @@ def outcome(criterion: Criterion) -> dict[str, Any]:
         'tolerance': c.tolerance,
         'values': list(c.values),
         'seeds': 0 if c.exact else len(c.values),
+        'exact': c.exact,
+        'control': c.control,
     }
     bad = [v for v in c.values if not math.isfinite(v)]
     if bad:
@@ -119,6 +130,8 @@ def outcome(criterion: Criterion) -> dict[str, Any]:
     if not c.exact and len(c.values) < LEAST_SEEDS:
         note = f'{len(c.values)} seeds where {LEAST_SEEDS} are needed'
         return {**row, 'outcome': 'open', 'note': note}
+    if c.unless:
+        return {**row, 'outcome': 'open', 'note': c.unless}
     low, high = _allowed(c)
     if low <= interval.low and interval.high <= high:
         return {**row, 'outcome': 'met', 'note': ''}
@@ -137,30 +150,37 @@ def judge(
     Args:
       claim: the claim.
       criteria: what decides it, the most telling one first: `estimate`, `interval` and `threshold`
-        of the verdict are its own.
+        of the verdict are its own. Controls may stand anywhere.
       thresholds: those of the study's config, all of them; their hash goes into the verdict.
       study: the study's name.
 
     Returns:
       `claim`, `section`, `statement`, `measured`, `study`, `threshold`, `relation`, `estimate`,
       `interval`, `seeds`, `verdict`, `condition` (of a qualified one), `note`, `threshold_hash`,
-      and `criteria` with one entry each (`outcome`).
+      and `criteria` with one entry each (`outcome`), controls last.
 
     Raises:
-      InputError: for no criteria.
+      InputError: where all criteria are controls, or there are none.
     """
-    require(len(criteria) > 0, f'criteria of claim {claim.number}', criteria, 'must hold one')
     rows = [outcome(criterion) for criterion in criteria]
+    asked = [row for row in rows if not row['control']]
+    some = 'must hold one that is no control'
+    require(len(asked) > 0, f'criteria of claim {claim.number}', criteria, some)
+    rows = asked + [row for row in rows if row['control']]
     by = {
-        name: [row for row in rows if row['outcome'] == name]
+        name: [row for row in asked if row['outcome'] == name]
         for name in ('met', 'failed', 'open', 'diverged')
     }
+    unfit = [row for row in rows if row['control'] and row['outcome'] != 'met']
+    by['diverged'] += [row for row in unfit if row['outcome'] == 'diverged']
     condition, notes = '', []
     if by['diverged']:
         verdict, notes = 'inconclusive', [row['note'] for row in by['diverged']]
-    elif len(by['met']) == len(rows):
+    elif unfit:
+        verdict, notes = 'inconclusive', [f'the instrument fails: {_names(unfit)}']
+    elif len(by['met']) == len(asked):
         verdict = 'supported'
-    elif len(by['failed']) == len(rows):
+    elif len(by['failed']) == len(asked):
         verdict = 'refuted'
     elif by['met']:
         verdict, condition = 'qualified', _condition(by)
@@ -169,7 +189,7 @@ def judge(
         notes = sorted({row['note'] for row in by['open']})
         if by['failed']:
             notes.append(f'not so for {_names(by["failed"])}')
-    head = rows[0]
+    head = asked[0]
     return {
         'claim': claim.number,
         'section': claim.section,
@@ -208,7 +228,11 @@ def _power(interval: Interval, allowed: tuple[float, float]) -> str:
     half = (interval.high - interval.low) / 2
     distance = min(abs(interval.mean - end) for end in allowed if math.isfinite(end))
     needed = seeds_needed(interval.deviation, distance)
-    more = f'about {needed} seeds would do' if needed else 'no feasible number of seeds would do'
+    more = (
+        f'about {needed} seeds would do, four times in five'
+        if needed
+        else 'no feasible number of seeds would do'
+    )
     return f'±{half:.2g} is too wide for a mean {distance:.2g} from the threshold: {more}'
 
 

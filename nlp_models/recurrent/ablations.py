@@ -96,7 +96,10 @@ def lstm_not_additive(params: dict, carry: Hidden, x: Input) -> tuple[Hidden, Hi
         f, i, o = sigmoid(W_{f,i,o} h_{t−1} + U_{f,i,o} x_t + b_{f,i,o})
         h_t = o ⊙ tanh(i ⊙ tanh(W_C (f ⊙ h_{t−1}) + U_C x_t + b_C))
 
-    The sum f ⊙ C_{t−1} + i ⊙ C̃ is gone; what f kept of the state is read by the candidate.
+    The sum f ⊙ C_{t−1} + i ⊙ C̃ is gone; what f kept of the state is read by the candidate. So the
+    old state passes all three gates, where it passes f alone in an LSTM: biases of b = 2.2 keep as
+    much of it at the start as the LSTM's one forget gate with its bias of 1, sigmoid(b)³ =
+    sigmoid(1).
 
     Args:
       params: `W` `[N, 3N]`, `W_h` `[N, N]`, `U` `[D, 4N]`, `b` `[4N]`.
@@ -131,10 +134,12 @@ def rnn_residual(params: dict, carry: Hidden, x: Input) -> tuple[Hidden, Hidden]
 
 CELLS = {
     'lstm_without_forget': Cell(lstm_without_forget, gates=3, carries=2),
-    'lstm_without_input': Cell(lstm_without_input, gates=3, carries=2, forget_gate=0),
-    'lstm_without_output': Cell(lstm_without_output, gates=3, carries=2, forget_gate=0),
-    'lstm_coupled': Cell(lstm_coupled, gates=3, carries=2, forget_gate=0),
-    'lstm_not_additive': Cell(lstm_not_additive, gates=4, own_candidate=True, forget_gate=0),
+    'lstm_without_input': Cell(lstm_without_input, gates=3, carries=2, memory_gates=(0,)),
+    'lstm_without_output': Cell(lstm_without_output, gates=3, carries=2, memory_gates=(0,)),
+    'lstm_coupled': Cell(lstm_coupled, gates=3, carries=2, memory_gates=(0,)),
+    'lstm_not_additive': Cell(
+        lstm_not_additive, gates=4, own_candidate=True, memory_gates=(0, 1, 2)
+    ),
     'rnn_residual': Cell(rnn_residual, gates=1),
 }
 """Families of `models.build` that a study compares with `rnn` and `lstm`."""

@@ -33,7 +33,8 @@ class Cell(NamedTuple):
       gates: G, how many N-wide blocks its `U` and `b` hold, and its `W` (one less where there is
         a `W_h`).
       carries: how many `[B, N]` arrays it carries; with one, the carry is that array itself.
-      forget_gate: which of the gates is a forget gate (its bias can start above zero), or None.
+      memory_gates: those that the old state has to pass, such as a forget gate; their biases can
+        start above zero.
       own_candidate: whether the last gate, the candidate, has its recurrent weights in `W_h`.
       reset_bias: whether there is a bias `b_r` `[N]` inside the reset (the reset-after GRU).
       adjoint: the hand-derived backward step (`recurrent/adjoints.py`), or None: then the scan is
@@ -50,7 +51,7 @@ class Cell(NamedTuple):
     step: Callable[..., tuple[Carry, jax.Array]]
     gates: int
     carries: int = 1
-    forget_gate: int | None = None
+    memory_gates: tuple[int, ...] = ()
     own_candidate: bool = False
     reset_bias: bool = False
     adjoint: Any = None

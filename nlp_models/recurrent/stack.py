@@ -24,8 +24,9 @@ def init_cell(
     """Parameters of one cell.
 
     U is drawn from N(0, 1/D). W is orthogonal gate by gate (Saxe et al. 2014: the product of many
-    keeps its norm) or drawn from N(0, 1/N). Biases are zero but for the forget gate's (Jozefowicz
-    et al. 2015: starting at 1 keeps the memory open). Decays a = exp(−exp(ν)) start between 0.1 and
+    keeps its norm) or drawn from N(0, 1/N). Biases are zero but for those of the gates that the
+    old state has to pass, such as a forget gate (Jozefowicz et al. 2015: starting at 1 keeps the
+    memory open). Decays a = exp(−exp(ν)) start between 0.1 and
     0.999, a² uniform (Orvieto et al. 2023, lemma 3.2).
 
     Args:
@@ -34,7 +35,7 @@ def init_cell(
       input_size: D.
       hidden_size: N.
       orthogonal: whether W starts orthogonal.
-      forget_bias: where the forget gate's bias starts, for cells that have one.
+      forget_bias: where the biases of `cell.memory_gates` start.
 
     Returns:
       `U` `[D, G·N]`, `b` `[G·N]` and, where the cell has them, `W` `[N, G·N]`, `W_h` `[N, N]` (then
@@ -43,8 +44,8 @@ def init_cell(
     key_w, key_u = jax.random.split(key)
     normal = initializers.variance_scaling(1.0, 'fan_in', 'normal')
     b = jnp.zeros((cell.gates, hidden_size))
-    if cell.forget_gate is not None:
-        b = b.at[cell.forget_gate].set(forget_bias)
+    for gate in cell.memory_gates:
+        b = b.at[gate].set(forget_bias)
     params = {'U': normal(key_u, (input_size, cell.gates * hidden_size)), 'b': b.reshape(-1)}
     if cell.terms is None:
         recurrent = initializers.orthogonal() if orthogonal else normal
