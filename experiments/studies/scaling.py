@@ -1,16 +1,19 @@
-"""Loss against compute for LSTM and transformer, and who is ahead at which budget."""
+"""Loss against compute and parameters for LSTM and transformer; who is ahead at which budget."""
 
 import copy
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
+from jax import lax
 
+from experiments.studies import scaling_pictures
 from nlp_models import costs, models
 from nlp_models.analysis import datasets, drawing, scaling, verdicts
-from nlp_models.analysis.drawing import in_counts
 from nlp_models.analysis.study import Cell, Evidence, Picture, Study
 from nlp_models.analysis.verdicts import Claim, Criterion
 from nlp_models.data import batches, store
+from nlp_models.errors import require
 from nlp_models.training import objectives, runs
 
 FAMILIES = ('lstm', 'transformer')
@@ -19,18 +22,30 @@ CLAIMS = (
     Claim(
         0,
         '6',
-        'Loss falls as a power of the compute spent, for the LSTM and the transformer alike',
-        'exponent of L = a·C^b through the best model of each budget, and how far the losses are '
-        'from that law',
+        'Training loss falls as a power of the compute spent, for the LSTM and the transformer '
+        'alike',
+        'exponent of L = a·C^b through the training losses of the best model of each budget, and '
+        'how far the losses are from that law',
         'L = a · C^b',
         FILE,
     ),
     Claim(
         0,
         '6',
-        'For the same compute the transformer has the lower loss',
-        'loss of the LSTM minus that of the transformer, each the best of its sizes, by seed',
+        'For the same compute the transformer has the lower training loss',
+        'training loss of the LSTM minus that of the transformer, each the best of its sizes, by '
+        'seed',
         'L_LSTM(C) − L_transformer(C)',
+        FILE,
+    ),
+    Claim(
+        0,
+        '6',
+        'Loss on held-out text falls as a power of the number of parameters, for the LSTM and the '
+        'transformer alike',
+        'exponent of L = a·N^b through the validation losses of all sizes after equally many '
+        'steps, each at its best learning rate, and how far the losses are from that law',
+        'L = a · N^b',
         FILE,
     ),
 )
@@ -38,6 +53,8 @@ CLAIMS = (
 
 def grid(config: Any) -> list[Cell]:
     """A cell for each family and width, which trains all rates and seeds."""
+    for name, number in (('widths', len(config.widths)), ('budgets', config.budgets)):
+        require(number >= 3, name, number, 'must be at least 3: two points lie on any power law')
     widths = [(width, family) for width in config.widths for family in FAMILIES]
     return [Cell({'family': f, 'width': w}, cost=float(w) ** 1.5) for w, f in widths]
 
@@ -79,9 +96,11 @@ def measure(config: Any, key: dict, evidence: Evidence) -> dict[str, Any]:
         ]
         return {'tokens': np.stack(rows)}
 
+    objective = objectives.language_modelling(model)
+    windows = _held_out_windows(config, dataset.validation)
     trained = runs.train(
         model.init,
-        objectives.language_modelling(model),
+        objective,
         config.optimizer,
         runs.grid(range(config.seeds), config.learning_rates),
         draw,
@@ -89,40 +108,59 @@ def measure(config: Any, key: dict, evidence: Evidence) -> dict[str, Any]:
         chunk=config.chunk,
         num_devices=config.num_devices,
     )
-    shape = (len(config.learning_rates), config.seeds, -1)
-    losses = np.where(trained.diverged[:, None], np.nan, trained.losses).reshape(shape)
+
+    def held_out(params: Any, windows: Any) -> Any:
+        sums = lax.map(lambda rows: objective(params, None, {'tokens': rows})[0], windows)
+        return jnp.sum(sums.loss) / jnp.sum(sums.weight)
+
+    after = runs.evaluate(held_out, trained.params, windows, num_devices=config.num_devices)
+
+    def by_rate(losses: np.ndarray) -> dict[str, list]:
+        known = losses.copy()
+        known[trained.diverged] = np.nan
+        known = known.reshape(len(config.learning_rates), config.seeds, *losses.shape[1:])
+        return {str(r): of.tolist() for r, of in zip(config.learning_rates, known, strict=True)}
+
     return {
         'parameters': costs.count_parameters(model),
         'hidden_size': group.hidden_size,
         'step_flops': scaling.training_flops(
             group, batch_size=config.batch_size, length=length, vocab_size=vocab_size
         ),
-        'losses': {
-            str(rate): runs_of_rate.tolist()
-            for rate, runs_of_rate in zip(config.learning_rates, losses, strict=True)
-        },
+        'losses': by_rate(trained.losses),  # of training
+        'held_out': by_rate(after),
         'text': f'{dataset.name} {dataset.version}',
         'train_tokens': len(dataset.train),
     }
 
 
-def _curves(evidence: Evidence, family: str) -> list[scaling.Curve]:
-    """A curve for each size and learning rate."""
-    found = []
-    for key, value in evidence.select(family=family):
+def _held_out_windows(config: Any, text: np.ndarray) -> np.ndarray:
+    """Windows `[n, B, T + 1]` side by side in the validation text, the same for all runs."""
+    number, length = config.held_out_batches * config.batch_size, config.sequence_length
+    room = (len(text) - 1) // length - 1  # what `random_windows` draws before it repeats any
+    short = f'must be at most {room // config.batch_size}: the validation text has no more windows'
+    require(0 < number <= room, 'held_out_batches', config.held_out_batches, short)
+    rows = batches.random_windows(text, batch_size=number, length=length, seed=0, step=0)
+    return rows.reshape(config.held_out_batches, config.batch_size, length + 1)
+
+
+def _curves(evidence: Evidence) -> dict[str, list[scaling.Curve]]:
+    """Of each family, a curve of training losses for each size and learning rate."""
+    found = {family: [] for family in FAMILIES}
+    for key, value in evidence.select():
         for rate, losses in value['losses'].items():
             points = len(losses[0])
             # The mean loss of a chunk is about that of its middle step.
             middles = evidence.config['chunk'] * (np.arange(points) + 0.5)
             flops = value['step_flops'] * middles
             name = f'{key["width"]} at {rate}'
-            found.append(scaling.Curve(name, flops, np.asarray(losses, float)))
+            found[key['family']].append(scaling.Curve(name, flops, np.asarray(losses, float)))
     return found
 
 
-def _frontiers(evidence: Evidence) -> dict[str, dict[float, np.ndarray]]:
-    """The best losses of each family at each budget, by seed."""
-    curves = {family: _curves(evidence, family) for family in FAMILIES}
+def _by_compute(evidence: Evidence) -> dict[str, dict[float, np.ndarray]]:
+    """The best training losses of each family at each budget, by seed."""
+    curves = _curves(evidence)
     budgets = scaling.budgets_between(list(curves.values()), evidence.config['budgets'])
     return {
         family: {c: losses for c, (_, losses) in scaling.frontier(own, budgets).items()}
@@ -130,92 +168,67 @@ def _frontiers(evidence: Evidence) -> dict[str, dict[float, np.ndarray]]:
     }
 
 
-def _laws(frontier: dict[float, np.ndarray]) -> list[scaling.Law]:
-    """A law through each seed's losses."""
-    budgets = list(frontier)
-    by_seed = np.stack(list(frontier.values()), axis=1)
-    return [scaling.power_law(budgets, losses) for losses in by_seed]
+def _by_parameters(evidence: Evidence) -> dict[str, dict[float, np.ndarray]]:
+    """The validation losses of each family after all steps at each size, by seed.
+
+    The learning rate is picked by the mean of the very losses that are told: of two or three rates
+    that mean over seeds leaves little to luck, and it is so for all sizes of both families.
+    """
+    return {
+        family: {
+            float(value['parameters']): scaling.best(value['held_out'])[1]
+            for _, value in evidence.select(family=family)
+        }
+        for family in FAMILIES
+    }
+
+
+def _law(points: dict[str, dict[float, np.ndarray]], exponent: float, residual: float) -> list:
+    """Whether there is a power law through each family's losses."""
+    criteria = []
+    for family in FAMILIES:
+        name, found = drawing.label(family), scaling.laws(points[family])
+        exponents = tuple(law.exponent for law in found)
+        residuals = tuple(law.residual for law in found)
+        fit = 'largest |log L − fit|'
+        criteria += [
+            Criterion(f'exponent, {name}', 'exponent b', exponents, exponent, 'below'),
+            Criterion(f'fit, {name}', fit, residuals, residual, 'below'),
+        ]
+    return criteria
 
 
 def judge(evidence: Evidence) -> list[dict[str, Any]]:
-    """Whether there is a law, and who is ahead at each budget."""
-    limits, frontiers = evidence.thresholds, _frontiers(evidence)
-    laws, ahead = [], []
-    for family in FAMILIES:
-        name, found = drawing.label(family), _laws(frontiers[family])
-        exponents = tuple(law.exponent for law in found)
-        residuals = tuple(law.residual for law in found)
-        laws += [
-            Criterion(f'exponent, {name}', 'exponent b', exponents, limits['exponent'], 'below'),
-            Criterion(
-                f'fit, {name}',
-                'largest |log L − fit|',
-                residuals,
-                limits['residual'],
-                'below',
-            ),
-        ]
+    """Whether there are laws, and who is ahead at each budget."""
+    limits, frontiers = evidence.thresholds, _by_compute(evidence)
+    ahead = []
     for budget in reversed(list(frontiers['transformer'])):
         difference = frontiers['lstm'][budget] - frontiers['transformer'][budget]
         where = f'{budget:.1e} FLOP'
         values = tuple(difference.tolist())
         ahead.append(Criterion(where, 'nats a byte', values, limits['ahead']))
+    of_compute = _law(frontiers, limits['exponent'], limits['residual'])
+    of_parameters = _law(_by_parameters(evidence), limits['parameter_exponent'], limits['residual'])
     return [
         verdicts.judge(claim, criteria, limits, study='scaling')
-        for claim, criteria in zip(CLAIMS, (laws, ahead), strict=True)
+        for claim, criteria in zip(CLAIMS, (of_compute, ahead, of_parameters), strict=True)
     ]
 
 
 def plot(evidence: Evidence) -> list[Picture]:
-    """Both frontiers, and all curves below them."""
-    frontiers = _frontiers(evidence)
-    figure, (axes,) = drawing.figure(1)
-    for family in FAMILIES:
-        style = drawing.styles(FAMILIES)[family]
-        for curve in _curves(evidence, family):
-            axes.plot(curve.flops, curve.losses.mean(axis=0), color=style.color, alpha=0.25)
-    lines = {
-        family: {c: losses.tolist() for c, losses in points.items()}
-        for family, points in frontiers.items()
-    }
-    drawing.against(
-        axes,
-        lines,
-        xscale='log',
-        yscale='log',
-        xlabel='training compute, FLOP',
-        ylabel='loss on unseen text, nats a byte',
-    )
-    lowest = min(np.min(v) for points in frontiers.values() for v in points.values())
-    highest = max(np.max(v) for points in frontiers.values() for v in points.values())
-    axes.set_ylim(lowest / 1.05, highest * 1.1)
-    ticks = [
-        t for t in (1.0, 1.2, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0) if lowest / 1.05 < t < highest * 1.1
-    ]
-    axes.set_yticks(ticks, labels=[f'{tick:g}' for tick in ticks])
-    axes.minorticks_off()
-    laws = {
-        family: np.mean([law.exponent for law in _laws(frontiers[family])]) for family in FAMILIES
-    }
-    last = max(frontiers['lstm'])
-    ends = {family: float(np.mean(frontiers[family][last])) for family in FAMILIES}
-    sizes = [float(value['parameters']) for _, value in evidence.select()]
-    caption = (
-        f'Best loss for each budget (markers) and the curves of all sizes and rates (faint), '
-        f'{in_counts(min(sizes))} to {in_counts(max(sizes))} parameters. Exponents: LSTM '
-        f'{laws["lstm"]:.3f}, transformer {laws["transformer"]:.3f}. At {last:.1e} FLOP the LSTM '
-        f'is at {ends["lstm"]:.3f} and the transformer at {ends["transformer"]:.3f} nats a byte.'
-    )
-    return [Picture('scaling', (0,), caption, figure)]
+    """Losses against compute above, against parameters below."""
+    curves, frontiers, sizes = _curves(evidence), _by_compute(evidence), _by_parameters(evidence)
+    return [scaling_pictures.draw(evidence, curves, frontiers, sizes)]
 
 
 STUDY = Study(
     'scaling',
-    'Loss against compute',
+    'Loss against compute and parameters',
     'No claim of the tutorial’s, but context for all of them: LSTMs and transformers of equal '
-    'parameters, of several sizes, read the same text; for every compute budget the best size and '
-    'learning rate of each family is picked. The law could fail to fit, and either family could be '
-    'ahead at any budget.',
+    'parameters, of several sizes, read the same text. For every compute budget the size and '
+    'learning rate of each family with the lowest training loss are picked; for every size the '
+    'learning rate with the lowest validation loss after all steps. Either law could fail to fit, '
+    'and either family could be ahead at any budget.',
     CLAIMS,
     grid,
     measure,

@@ -1,4 +1,8 @@
-"""Loss against compute: the best of several sizes at each budget, and a power law through them."""
+"""Loss against compute and parameters: the best at each budget or size, a power law through them.
+
+A run that diverged has NaN for its losses. It never makes its learning rate or its size the best
+while another is without one; where all have one, NaN comes through, and a verdict says so.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -24,12 +28,13 @@ class Curve(NamedTuple):
 
 
 class Law(NamedTuple):
-    """L = scale · C^exponent.
+    """L = scale · X^exponent, of compute or of parameters; all NaN where a loss is not finite.
 
     Attributes:
       exponent: below 0 where the loss falls.
-      scale: the loss at one FLOP.
-      residual: the largest |log L − fit|, which is about a relative error.
+      scale: the loss at X = 1.
+      residual: the largest |log L − fit|, which is about a relative error; of two points it is 0,
+        whatever they are.
     """
 
     exponent: float
@@ -77,7 +82,7 @@ def frontier(
 
     Between two points of a curve its loss is taken to be a line in log C; where a curve has ended,
     its last loss stands: the rest of the budget is not spent. The model with the smallest loss,
-    averaged over seeds, is the best.
+    averaged over seeds, is the best (`best`).
 
     Args:
       curves: of all sizes and learning rates of a family.
@@ -88,17 +93,34 @@ def frontier(
     """
     found = {}
     for budget in budgets:
-        paid = []
+        paid = {}
         for curve in curves:
             if budget >= curve.flops[0] * (1 - 1e-9):
                 at, points = np.log(budget), np.log(curve.flops)
-                losses = np.array([np.interp(at, points, row) for row in curve.losses])
-                paid.append((float(np.mean(losses)), curve.name, losses))
-        finite = [entry for entry in paid if np.isfinite(entry[0])]
-        if finite:
-            _, name, losses = min(finite, key=lambda entry: entry[:2])
-            found[float(budget)] = (name, losses)
+                paid[curve.name] = np.array([np.interp(at, points, row) for row in curve.losses])
+        if paid:
+            found[float(budget)] = best(paid)
     return found
+
+
+def best(losses: Mapping[str, Any]) -> tuple[str, np.ndarray]:
+    """The lowest mean over seeds; of what has diverged runs, the one with the fewest of them.
+
+    Args:
+      losses: of each candidate (a size, a learning rate), one a seed; not finite where the run
+        diverged. Not empty.
+
+    Returns:
+      Its name and its losses `[seeds]`. They are finite wherever any candidate's all are.
+    """
+
+    def rank(name: str) -> tuple[int, float, str]:
+        kept = found[name][np.isfinite(found[name])]
+        return len(found[name]) - len(kept), float(np.mean(kept)) if len(kept) else np.inf, name
+
+    found = {name: np.asarray(values, np.float64) for name, values in losses.items()}
+    name = min(found, key=rank)
+    return name, found[name]
 
 
 def budgets_between(curves: Sequence[Sequence[Curve]], number: int) -> list[float]:
@@ -117,17 +139,38 @@ def budgets_between(curves: Sequence[Sequence[Curve]], number: int) -> list[floa
     return np.geomspace(first, last, number).tolist()
 
 
-def power_law(flops: Any, losses: Any) -> Law:
-    """Least squares of log L on log C (Kaplan et al. 2020, without a constant that is left).
+def power_law(amounts: Any, losses: Any) -> Law:
+    """Least squares of log L on log X (Kaplan et al. 2020, without a constant that is left).
 
     Args:
-      flops: C, at least two different ones.
-      losses: L, positive.
+      amounts: X, compute or parameters, positive, at least two different ones.
+      losses: L, positive; one that is not finite, or not positive, makes a law of NaN.
 
     Returns:
       The law.
     """
-    x, y = np.log(np.asarray(flops, np.float64)), np.log(np.asarray(losses, np.float64))
+    losses = np.asarray(losses, np.float64)
+    if not (np.isfinite(losses) & (losses > 0)).all():
+        return Law(np.nan, np.nan, np.nan)
+    x, y = np.log(np.asarray(amounts, np.float64)), np.log(losses)
     exponent, intercept = np.polyfit(x, y, 1)
     residual = np.max(np.abs(y - (exponent * x + intercept)))
     return Law(float(exponent), float(np.exp(intercept)), float(residual))
+
+
+def laws(points: Mapping[float, np.ndarray]) -> list[Law]:
+    """A power law through the losses of each seed by itself.
+
+    The points of a seed are not independent (budgets can be paid by the same run, sizes read the
+    same batches), so an interval must not come from the residuals of one line. Seeds are
+    independent: Student's t over their exponents holds for the mean exponent over seeds, of these
+    amounts. It says nothing of how well a power law describes them: `Law.residual` does.
+
+    Args:
+      points: budget or parameters to losses `[seeds]`.
+
+    Returns:
+      A law a seed.
+    """
+    by_seed = np.stack(list(points.values()), axis=1)
+    return [power_law(list(points), losses) for losses in by_seed]
