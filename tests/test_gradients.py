@@ -57,6 +57,28 @@ def test_products_neither_under_nor_overflow():
         np.testing.assert_allclose(logs[1][::2], (k * np.log(scale) + np.log(2))[::2], rtol=1e-12)
 
 
+@pytest.mark.filterwarnings('error')
+def test_what_is_not_finite_is_nan_and_no_error():
+    steps = np.broadcast_to(0.5 * np.eye(2), (4, 3, 2, 2)).copy()
+    steps[0, 1, 0, 1], steps[1, 2, 1, 1] = np.nan, np.inf
+    steps[2, 0] = -np.inf
+    block = (slice(0, 1), slice(0, 1))
+    exact = np.broadcast_to(np.arange(1, 4) * np.log(0.5), (2, 4, 3)).copy()
+    exact[:, 0, 1:], exact[:, 1], exact[:, 2, 2] = np.nan, np.nan, np.nan
+    np.testing.assert_allclose(jacobians.log_products(steps, (block,)), exact, rtol=1e-12)
+    fit = decay.fit_decay(np.arange(1, 4), exact[0])
+    assert np.isnan(fit.rate).tolist() == [True, True, True, False]
+    assert np.isnan(fit.fit).tolist() == np.isnan(fit.power_fit).tolist() == [True] * 3 + [False]
+    params, x = np.array([1.0, np.nan, np.inf], np.float32), np.ones((3, 1, 5, 3), np.float32)
+
+    def apply(params, x):
+        return params * jnp.cumsum(x, axis=1)
+
+    found = jacobians.log_input_jacobians(apply, params, x)
+    np.testing.assert_allclose(found[0], 0, atol=1e-6)
+    assert np.isnan(found[1:]).all()
+
+
 @pytest.mark.parametrize('family', ['rnn_tanh', 'rnn_sigmoid', 'lstm', 'gru'])
 def test_products_are_the_derivative_of_the_whole_scan(family):
     name, _, activation = family.partition('_')
@@ -165,6 +187,9 @@ def test_recorded_norms_are_those_before_clipping():
 def test_the_deepest_that_trains():
     losses = {1: [0.1, 0.1, 0.9], 4: [0.1, 0.9, 0.9], 16: [0.2, 0.9, 0.9]}
     assert trainability.doublings(losses, 0.5) == [4.0, 0.0, -1.0]
+    # One that trains below one that does not, and one layer that does not.
+    losses = {16: [0.1, 0.1, np.nan], 4: [0.9, 0.1, 0.1], 1: [0.1, 0.9, 0.1]}
+    assert trainability.doublings(losses, 0.5) == [0.0, trainability.NOWHERE, 2.0]
 
 
 def test_a_stack_is_trained_until_it_is_enough():

@@ -7,10 +7,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from experiments.studies.gradient_flow_claims import CLAIMS, GATED, PARTS, RNNS
 from experiments.studies.gradient_flow_pictures import plot
-from experiments.studies.gradient_flow_verdicts import CLAIMS, GATED, PARTS, RNNS, judge
+from experiments.studies.gradient_flow_verdicts import judge
 from nlp_models import models
-from nlp_models.analysis import clipping, decay, jacobians, solving, trainability
+from nlp_models.analysis import clipping, decay, guessing, jacobians, solving, trainability
 from nlp_models.analysis.study import Cell, Evidence, Study
 from nlp_models.recurrent import cells
 from nlp_models.recurrent.stack import init_cell
@@ -21,6 +22,7 @@ def grid(config: Any) -> list[Cell]:
     """Instruments and fresh cells first, then trainings."""
     found = [Cell({'what': 'instrument', 'weights': w}, 4) for w in ('orthogonal', 'gaussian')]
     found += [Cell({'what': 'steps', 'family': name}, 8) for name in (*RNNS, *GATED)]
+    found += [Cell({'what': 'gaussian', 'family': name}, 2) for name in RNNS]
     reach = (*PARTS, 'rnn_residual', 'gru_residual')
     found += [Cell({'what': 'reach', 'stack': name}, 3) for name in reach]
     found += [Cell({'what': 'trained', 'family': name}, 12) for name in config.models]
@@ -43,7 +45,9 @@ def measure(config: Any, key: dict, evidence: Evidence) -> Any:
         case 'instrument':
             return _instrument(config, key['weights'])
         case 'steps':
-            return _steps(config, key['family'])
+            return _steps(config, key['family'], config.radii)
+        case 'gaussian':
+            return _steps(config, key['family'], config.gaussian_radii, orthogonal=False)
         case 'reach':
             return _reach(config, key['stack'])
         case 'trained':
@@ -64,13 +68,13 @@ def _instrument(config: Any, weights: str) -> dict[str, Any]:
     return {'errors': errors.reshape(len(radii), seeds).max(axis=0).tolist()}
 
 
-def _steps(config: Any, family: str) -> dict[str, Any]:
+def _steps(config: Any, family: str, radii: Any, *, orthogonal: bool = True) -> dict[str, Any]:
     """Fresh cells: by standard deviation of the inputs, then by spectral radius."""
     model = config.models[family]
     cell, found = models.find_cell(model), {}
-    radii = config.radii if family in RNNS else (1.0,)
-    blocks = jacobians.lstm_blocks(model.hidden_size) if family == 'lstm' else {}
-    params = _cell_params(config, cell, radii, forget_bias=model.get('forget_bias', 0.0))
+    blocks = _blocks(model, family)
+    options = dict(orthogonal=orthogonal, forget_bias=model.get('forget_bias', 0.0))
+    params = _cell_params(config, cell, radii, **options)
     for std in config.input_stds:
         x = np.concatenate([_gaussian(config, std)] * len(radii))
         steps, before = jacobians.step_jacobians(cell, params, x)
@@ -95,18 +99,24 @@ def _steps(config: Any, family: str) -> dict[str, Any]:
     return found
 
 
+def _blocks(model: Any, family: str) -> dict[str, tuple[slice, slice]]:
+    """Ways through what is carried that are measured by themselves, beside the whole."""
+    return jacobians.lstm_blocks(model.hidden_size) if family == 'lstm' else {}
+
+
 def _reach(config: Any, stack: str) -> dict[str, Any]:
     """Fresh stacks of two layers: ∂y_T/∂x_t."""
-    model = _stack_model(config, stack, 2)
-    body = models.build_body(model, max_length=config.length)
+    body = models.build_body(_stack_model(config, stack, 2), max_length=config.length)
     params = runs.init_all(body.init, config.seeds)
+    return _rows(_reached(config, body, params, _gaussian(config, 1.0).astype(np.float32)))
 
+
+def _reached(config: Any, body: Any, params: Any, x: Any) -> tuple[decay.Decay, np.ndarray]:
     def apply(params: Any, x: jax.Array) -> jax.Array:
         return body.apply(params, body.start(params, x.shape[0]), x)[1]
 
-    x = _gaussian(config, 1.0).astype(np.float32)
     logs = jacobians.log_input_jacobians(apply, params, x)
-    return _rows(_fit(np.arange(config.length), logs))
+    return _fit(np.arange(config.length), logs)
 
 
 def _trained(config: Any, family: str) -> dict[str, Any]:
@@ -129,23 +139,32 @@ def _trained(config: Any, family: str) -> dict[str, Any]:
         logits = y[:, -1:] @ head['kernel'] + head.get('bias', 0.0)
         return objectives.cross_entropy(logits, target)[:, 0]
 
-    found: dict[str, Any] = {'scores': outcome.scores, 'steps': outcome.steps}
-    for name, params in (('before', before), ('after', after)):
-        x = np.asarray(params['embed']['embedding'])[:, examples.inputs]
-        logs = jacobians.log_loss_gradients(loss, params, x)
-        found[name] = {'loss': _rows(_fit(np.arange(config.length), logs))}
-        if family != 'transformer':
-            cell, layer = models.find_cell(model), params['body']['layer_0']
-            logs = jacobians.log_products(jacobians.step_jacobians(cell, layer, x)[0])[0]
-            found[name]['steps'] = _rows(_fit(np.arange(1, config.length + 1), logs))
-    return found
+    # Both at once, the seeds before training first: what is compiled serves both.
+    params = jax.tree.map(lambda *a: np.concatenate(a), before, after)
+    x = params['embed']['embedding'][:, examples.inputs]
+    fits = {'loss': _fit(np.arange(config.length), jacobians.log_loss_gradients(loss, params, x))}
+    if family == 'transformer':
+        fits['reach'] = _reached(config, body, params['body'], x)
+    else:
+        steps, _ = jacobians.step_jacobians(models.find_cell(model), params['body']['layer_0'], x)
+        blocks = _blocks(model, family)
+        products = jacobians.log_products(steps, tuple(blocks.values()))
+        for path, logs in zip(('steps', *blocks), products, strict=True):
+            fits[path] = _fit(np.arange(1, config.length + 1), logs)
+    seeds = len(config.seeds)
+    return {
+        'scores': outcome.scores,
+        'steps': outcome.steps,
+        'before': {name: _rows(fit, slice(seeds)) for name, fit in fits.items()},
+        'after': {name: _rows(fit, slice(seeds, None)) for name, fit in fits.items()},
+    }
 
 
 def _clipping(config: Any, clip: float, rate: float) -> dict[str, Any]:
     """A tanh RNN at a large radius, trained by plain gradient descent."""
     ask, model = config.clipping, _copy(config.models.rnn_tanh)
     model.embed_std = ask.embed_std
-    problem = solving.problem(ask.task, ask.setting)
+    problem = solving.problem(ask.task, ask.setting.to_dict())
     built, optimizer = solving.build(model, problem), _copy(ask.optimizer)
     optimizer.update(clip_norm=clip, learning_rate=rate)
 
@@ -164,10 +183,11 @@ def _clipping(config: Any, clip: float, rate: float) -> dict[str, Any]:
     )
     tenth = ask.steps // 10
     last = run.losses[:, -tenth:].mean(axis=1)
-    # A run that is no longer a number guesses no better than at random.
-    final = np.where(run.diverged, math.log(problem.vocab_size), last)
-    tokens = problem.sample(0, np.arange(config.sequences), split='test').inputs
-    layer, x = run.params['body']['layer_0'], run.params['embed']['embedding'][:, tokens]
+    examples = problem.sample(0, np.arange(config.sequences), split='test')
+    # A run that is no longer a number has learned nothing: it counts as one that guesses.
+    guess = guessing.guess(ask.task, ask.setting.to_dict(), examples)
+    final = np.where(run.diverged, guess.expected, last)
+    layer, x = run.params['body']['layer_0'], run.params['embed']['embedding'][:, examples.inputs]
     steps, _ = jacobians.step_jacobians(models.find_cell(model), layer, x)
     logs = jacobians.log_products(steps)[0]
     with np.errstate(divide='ignore'):
@@ -197,7 +217,7 @@ def _depth(config: Any, key: dict, evidence: Evidence) -> dict[str, Any]:
         return {'losses': [chance] * len(config.seeds), 'tried': False}
     found = trainability.train_stack(
         _stack_model(config, key['stack'], key['layers']),
-        solving.problem(ask.task, ask.setting),
+        solving.problem(ask.task, ask.setting.to_dict()),
         ask.training,
         seeds=config.seeds,
         chance=chance,
@@ -275,7 +295,8 @@ STUDY = Study(
     'reverse-mode differentiation of the whole model gives the same. Spectral radius and size of '
     'the inputs are varied, so that gradients may as well grow; skip connections and norms are '
     'taken out of attention and put around recurrent layers, so that what spares a gradient may '
-    'turn out to be these; and stacks of growing depth are trained alike.',
+    'turn out to be these; and stacks of growing depth are trained alike. What has not learned its '
+    'task is no evidence about trained networks; depths at the ends of those asked are bounds.',
     claims=CLAIMS,
     grid=grid,
     measure=measure,

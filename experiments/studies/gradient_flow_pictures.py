@@ -5,12 +5,10 @@ from typing import Any
 
 import numpy as np
 
+from experiments.studies.gradient_flow_claims import GATED, PARTS, RESIDUAL, RNNS, STACKS
 from experiments.studies.gradient_flow_verdicts import (
-    PARTS,
-    RESIDUAL,
-    RNNS,
-    STACKS,
     by_rate,
+    chain_rule,
     deepest,
     stds,
     step,
@@ -20,25 +18,34 @@ from nlp_models.analysis.study import Evidence, Picture
 
 
 def plot(evidence: Evidence) -> list[Picture]:
-    """By distance, by radius, by training step and by depth."""
+    """By distance, before and after training, by radius, by training step and by depth."""
     return [
         _plot_distance(evidence),
+        _plot_carried(evidence),
+        _plot_losses(evidence),
         _plot_radius(evidence),
         _plot_clipping(evidence),
         _plot_depth(evidence),
     ]
 
 
+CELLS = {  # of lines: family and way through it
+    'rnn': ('rnn_tanh', ''),
+    'sigmoid RNN': ('rnn_sigmoid', ''),
+    'lstm': ('lstm', 'C to C'),
+    'LSTM by h': ('lstm', 'h to h'),
+    'gru': ('gru', ''),
+}
+CARRIED = {'rnn': 'tanh RNN', 'lstm': 'LSTM, C to C', 'LSTM by h': 'LSTM, h to h'}
+
+
 def _plot_distance(evidence: Evidence) -> Picture:
     figure, (top, bottom) = drawing.figure(2)
     std = max(stds(evidence))
     curves = {
-        'rnn': step(evidence, 'rnn_tanh', std, 1.0),
-        'sigmoid RNN': step(evidence, 'rnn_sigmoid', std, 1.0),
-        'lstm': step(evidence, 'lstm', std, 1.0),
-        'gru': step(evidence, 'gru', std, 1.0),
+        name: step(evidence, family, std, 1.0, path) for name, (family, path) in CELLS.items()
     }
-    drawing.against(top, _log10(curves, 1), names={'rnn': 'tanh RNN'}, ylabel='‖∂c_T/∂c_t‖, log₁₀')
+    drawing.against(top, _log10(curves, 1), names=CARRIED, ylabel='‖∂c_T/∂c_t‖, log₁₀')
     names = {
         'attention': 'attention',
         'attention_no_skips': 'no skips',
@@ -55,14 +62,80 @@ def _plot_distance(evidence: Evidence) -> Picture:
         ylabel='‖∂y_T/∂x_t‖, log₁₀',
         xlabel='distance T − t (steps)',
     )
-    slopes = {name: float(np.mean(value['rate'])) for name, value in curves.items()}
-    spared = {name: float(np.mean(value['rate'])) for name, value in reached.items()}
     caption = (
         'Top, fresh cells with unit inputs and orthogonal recurrent weights; slopes in nats a '
-        f'step: {_list(slopes, {"rnn": "tanh RNN"})}. Bottom, two layers, with skip connections '
-        f'and norms or without: {_list(spared, names)}.'
+        f'step: {_list(_means(curves), CARRIED)}. Bottom, two layers, with skip connections '
+        f'and norms or without: {_list(_means(reached), names)}.'
     )
     return Picture('gradient_by_distance', (3, 6, 7), caption, figure)
+
+
+def _plot_carried(evidence: Evidence) -> Picture:
+    """Through h and through C, along texts of the task."""
+    trained = _trained(evidence)
+    curves = {
+        when: {
+            name: trained[family][when][path or 'steps'] for name, (family, path) in CELLS.items()
+        }
+        for when in ('before', 'after')
+    }
+    figure = _before_and_after(evidence, curves, 1, CARRIED, '‖∂c_T/∂c_t‖')
+    before, after = (_list(_means(one), CARRIED) for one in curves.values())
+    caption = (
+        f'Along texts of the task, slopes in nats a step before training: {before}. After: '
+        f'{after}. {_scores(evidence)}'
+    )
+    return Picture('carried_by_distance', (3, 6), caption, figure)
+
+
+def _plot_losses(evidence: Evidence) -> Picture:
+    """What of the loss at the end reaches each input."""
+    names = {'rnn': 'tanh RNN', 'transformer': 'attention'}
+    lines = {'rnn': 'rnn_tanh', 'sigmoid RNN': 'rnn_sigmoid'}
+    lines |= {name: name for name in (*GATED, 'transformer')}
+    trained = _trained(evidence)
+    curves = {
+        when: {line: trained[family][when]['loss'] for line, family in lines.items()}
+        for when in ('before', 'after')
+    }
+    figure = _before_and_after(evidence, curves, 0, names, '‖∂L/∂x_t‖')
+    before, after = (_list(_means(one), names) for one in curves.values())
+    caption = (
+        f'Gradient of the loss at the last place with respect to each input of the task, slopes in '
+        f'nats a step before training: {before}. After: {after}. {_scores(evidence)}'
+    )
+    return Picture('loss_by_distance', (3, 6, 7), caption, figure)
+
+
+def _before_and_after(
+    evidence: Evidence, curves: dict[str, Any], first: int, names: dict[str, str], what: str
+) -> Any:
+    figure, panels = drawing.figure(2)
+    learned = evidence.config['trained']['setting']['distance']
+    for axes, (when, lines) in zip(panels, curves.items(), strict=True):
+        drawing.against(axes, _log10(lines, first), names=names, ylabel=f'{what}, log₁₀')
+        axes.set_title(f'{when} training', fontsize=drawing.FONT, loc='right', pad=-12)
+        axes.axvline(learned, color=drawing.INK, linestyle=':', linewidth=1.2)
+    panels[-1].set_xlabel('distance T − t (steps); dotted: the distance trained on')
+    return figure
+
+
+def _trained(evidence: Evidence) -> dict[str, Any]:
+    return {key['family']: value for key, value in evidence.select(what='trained')}
+
+
+def _scores(evidence: Evidence) -> str:
+    names = {**RNNS, **GATED, 'transformer': 'attention'}
+    found = {
+        names[name]: (np.min(value['scores']), np.max(value['scores']))
+        for name, value in _trained(evidence).items()
+    }
+    parts = [f'{name} {low:.2f} to {high:.2f}' for name, (low, high) in found.items()]
+    least = evidence.thresholds['learned']
+    return (
+        f'Test accuracy over seeds: {", ".join(parts)}; what is not above {least:g} in every seed '
+        'is no evidence about trained networks.'
+    )
 
 
 def _log10(curves: dict[str, dict[str, Any]], first: int) -> dict[str, dict[float, list[float]]]:
@@ -76,9 +149,9 @@ def _log10(curves: dict[str, dict[str, Any]], first: int) -> dict[str, dict[floa
 
 
 def _plot_radius(evidence: Evidence) -> Picture:
-    figure, panels = drawing.figure(2)
+    figure, panels = drawing.figure(3)
     std, names, told = max(stds(evidence)), {}, []
-    for axes, (family, activation) in zip(panels, RNNS.items(), strict=True):
+    for axes, (family, activation) in zip(panels, RNNS.items(), strict=False):
         lines: dict[str, dict[float, list[float]]] = {}
         small = min(stds(evidence))
         for radius in evidence.config['radii']:
@@ -100,23 +173,40 @@ def _plot_radius(evidence: Evidence) -> Picture:
         dashed = ('largest', 'typical')
         drawing.threshold(axes, 0.0, 'norm kept')
         drawing.against(axes, lines, names=names, dashed=dashed, ylabel='slope (nats a step)')
-        ends = [float(np.mean(lines[n][r])) for n in ('measured', 'typical') for r in _ends(lines)]
+        ends = [
+            float(np.mean(lines[n][r])) for n in ('measured', 'typical') for r in _ends(lines[n])
+        ]
         told.append(
             f'{activation} {ends[0]:.2f} to {ends[1]:.2f}, ∏ f′ of a typical unit {ends[2]:.2f} to '
             f'{ends[3]:.2f}'
         )
-    panels[-1].set_xlabel('spectral radius of W')
+    gated: dict[str, dict[float, list[float]]] = {}
+    for name, (family, path) in CELLS.items():
+        if family != 'rnn_sigmoid':
+            for radius in evidence.config['radii']:
+                rate = step(evidence, family, std, radius, path)['rate']
+                gated.setdefault(name, {})[radius] = rate
+    drawing.threshold(panels[-1], 0.0, 'norm kept')
+    drawing.against(panels[-1], gated, names=CARRIED, ylabel='slope (nats a step)')
+    panels[-1].set_xlabel('spectral radius of W, of every gate')
+    ends = _ends(gated['rnn'])
+    gates = ', '.join(
+        f'{CARRIED.get(name, drawing.label(name))} '
+        f'{" to ".join(f"{np.mean(line[r]):.2f}" for r in ends)}'
+        for name, line in gated.items()
+    )
+    off = max(max(chain_rule(evidence, family)) for family in RNNS)
     low, high = min(evidence.config['radii']), max(evidence.config['radii'])
     caption = (
         f'Slope of log ‖∂h_T/∂h_t‖ from radius {low:g} to {high:g}, unit inputs: '
-        f'{"; ".join(told)}. The product with the weights, ∏ diag(f′) W, is what was measured.'
+        f'{"; ".join(told)}. The product with the weights, ∏ diag(f′) W, has the measured slope to '
+        f'within {off:.1g}. Below, beside gated cells: {gates}.'
     )
-    return Picture('rate_by_radius', (3, 4, 5), caption, figure)
+    return Picture('rate_by_radius', (3, 4, 5, 6), caption, figure)
 
 
-def _ends(lines: dict[str, dict[float, list[float]]]) -> tuple[float, float]:
-    places = sorted(lines['measured'])
-    return places[0], places[-1]
+def _ends(line: dict[float, list[float]]) -> tuple[float, float]:
+    return min(line), max(line)
 
 
 def _plot_clipping(evidence: Evidence) -> Picture:
@@ -137,11 +227,17 @@ def _plot_clipping(evidence: Evidence) -> Picture:
     bottom.set_xlabel('training step')
     final = {name: float(np.mean(run['losses'])) for name, run in runs.items()}
     norms = {name: float(np.mean(run['first_norms'])) for name, run in runs.items()}
+    diverged = ', '.join(
+        f'{by_rate(evidence, True)[r]["diverged"]} and {run["diverged"]} at {r:g}'
+        for r, run in by_rate(evidence, False).items()
+    )
     caption = (
         f'A tanh RNN at radius {evidence.config["clipping"]["radius"]:g}, learning rate {rate:g}, '
         f'medians over seeds; mean final loss {final["clipped"]:.2f} with clipping and '
         f'{final["unclipped"]:.2f} without; raw gradient norm in the first tenth '
-        f'{10 ** norms["clipped"]:.2g} and {10 ** norms["unclipped"]:.2g}.'
+        f'{10 ** norms["clipped"]:.2g} and {10 ** norms["unclipped"]:.2g}. Runs of '
+        f'{len(runs["clipped"]["losses"])} that diverged, with clipping and without, by learning '
+        f'rate: {diverged}; each counts as guessing.'
     )
     return Picture('clipping', (4,), caption, figure)
 
@@ -182,14 +278,20 @@ def _plot_depth(evidence: Evidence) -> Picture:
         name: float(2 ** np.mean(values)) if min(values) >= 0 else 0.0
         for name, values in deepest(evidence).items()
     }
+    diverged = sum(value.get('diverged', 0) for _, value in evidence.select(what='depth'))
     plain = {**STACKS, **names}
     listed = ', '.join(f'{plain[name]} {depth:.3g}' for name, depth in found.items())
     caption = (
         f'Loss after the same number of steps, as a share of guessing’s. Deepest that learned, of '
-        f'up to {depths[-1]} layers (0: a seed learned at none): {listed}. “both”: skip '
-        'connections and norms.'
+        f'up to {depths[-1]} layers, all shallower ones learning too (0: a seed learned at none): '
+        f'{listed}. “both”: skip connections and norms. Runs that diverged and count as guessing: '
+        f'{diverged}.'
     )
     return Picture('depth', (8,), caption, figure)
+
+
+def _means(curves: dict[str, dict[str, Any]]) -> dict[str, float]:
+    return {name: float(np.mean(value['rate'])) for name, value in curves.items()}
 
 
 def _list(values: dict[str, float], names: dict[str, str]) -> str:

@@ -1,98 +1,30 @@
-"""What claims 3 to 8 say, and the criteria that decide them (`gradient_flow` measures)."""
+"""The criteria that decide claims 3 to 8 (`gradient_flow` measures)."""
 
 import math
 from typing import Any
 
 import numpy as np
 
+from experiments.studies.gradient_flow_claims import (
+    ALONE,
+    ATTENTION,
+    BARE,
+    DEPTH,
+    EXPLODE,
+    GATED,
+    GATES,
+    INSTRUMENT,
+    PARTS,
+    PATHS,
+    RESIDUAL,
+    RNNS,
+    STACKS,
+    VANISH,
+)
 from nlp_models.analysis import decay, trainability, verdicts
 from nlp_models.analysis.intervals import differences
 from nlp_models.analysis.study import Evidence
-from nlp_models.analysis.verdicts import Claim, Criterion
-
-RNNS = {'rnn_tanh': 'tanh', 'rnn_sigmoid': 'sigmoid'}
-GATED = {'lstm': 'LSTM', 'gru': 'GRU'}
-PARTS = {
-    'attention': 'attention with all parts',
-    'attention_no_skips': 'attention without skip connections',
-    'attention_no_norms': 'attention without norms',
-    'attention_bare': 'attention without either',
-}
-RESIDUAL = {
-    'rnn_residual': 'RNN in the same blocks',
-    'lstm_residual': 'LSTM in the same blocks',
-    'gru_residual': 'GRU in the same blocks',
-}
-BARE = {'rnn': 'bare RNN', 'lstm': 'bare LSTM', 'gru': 'bare GRU'}
-STACKS = {**PARTS, **RESIDUAL, **BARE}
-
-INSTRUMENT, VANISH, EXPLODE, ALONE, GATES, ATTENTION, DEPTH = CLAIMS = (
-    Claim(
-        number=0,
-        section='3.1',
-        statement='The instrument: in a linear RNN measured gradients equal their closed form',
-        measured='relative error of Jacobian products against ‖W^k‖, ρ^k of an orthogonal W times '
-        'ρ, and of gradients through the whole scan against ‖g W^k U‖',
-        equation='∂h_T/∂h_{T−k} = W^k  where h_t = W h_{t−1} + U x_t + b',
-        file='nlp_models/analysis/jacobians.py',
-    ),
-    Claim(
-        number=3,
-        section='3.1',
-        statement='Gradients of sigmoid and tanh RNNs vanish exponentially with distance',
-        measured='slope of log ‖∂h_T/∂h_{T−k}‖ against k, and how straight that line is, by '
-        'activation, spectral radius and size of the inputs, fresh and trained',
-        equation='∂h_T/∂h_{T−k} = ∏ diag(f′) W',
-        file='nlp_models/recurrent/cells.py',
-    ),
-    Claim(
-        number=4,
-        section='3.1',
-        statement='Gradients explode where recurrent weights are large; clipping tames the update, '
-        'not the cause',
-        measured='slope of log ‖∂h_T/∂h_{T−k}‖ at large spectral radius; losses, and gradient '
-        'norms before clipping, of trainings with and without clipping',
-        equation='g ← g · min(1, c / ‖g‖)',
-        file='nlp_models/training/optimizers.py',
-    ),
-    Claim(
-        number=5,
-        section='3.1',
-        statement='The product of activation derivatives alone predicts how gradients decay',
-        measured='rate of ∏ f′ (of the largest unit or of a typical one, whichever is closer) '
-        'against the measured rate: difference over the larger of the two',
-        equation='∂h_T/∂h_t = ∏ f′(…), as printed, for ∏ diag(f′) W',
-        file='nlp_models/analysis/jacobians.py',
-    ),
-    Claim(
-        number=6,
-        section='4.4',
-        statement='Gradients of LSTM and GRU vanish too, only later than the RNN’s',
-        measured='slope of log ‖∂c_T/∂c_{T−k}‖, c being all that is carried, and its difference '
-        'from that of a tanh RNN of the same seed',
-        equation='C_t = f ⊙ C_{t−1} + i ⊙ C̃;  h_t = (1 − z) ⊙ h_{t−1} + z ⊙ h̃',
-        file='nlp_models/recurrent/cells.py',
-    ),
-    Claim(
-        number=7,
-        section='6.1',
-        statement='Attention is spared because it is not recurrent, not for its skip connections '
-        'or norms',
-        measured='slope of log ‖∂y_T/∂x_t‖ against T − t, with and without skip connections and '
-        'norms, and of recurrent layers that have both',
-        equation='y = softmax(Q Kᵀ / √d_k) V,  x ← x + f(LN(x))',
-        file='nlp_models/attention/blocks.py',
-    ),
-    Claim(
-        number=8,
-        section='6.1',
-        statement='Attention allows deeper stacks than recurrence',
-        measured='log₂ of the deepest stack that learns in a fixed number of steps, attention’s '
-        'minus the other’s of the same seed',
-        equation='x ← f_L(… f_2(f_1(x)))',
-        file='nlp_models/recurrent/stack.py',
-    ),
-)
+from nlp_models.analysis.verdicts import Criterion
 
 
 def judge(evidence: Evidence) -> list[dict[str, Any]]:
@@ -132,10 +64,17 @@ def _vanishing(evidence: Evidence) -> list[Criterion]:
                 rate = tuple(step(evidence, family, std, radius)['rate'])
                 condition = f'{activation} at {_at(radius, std)}'
                 found.append(Criterion(condition, SLOPE, rate, limits['vanishing'], 'below'))
-        trained = evidence.value(what='trained', family=family)['after']['steps']
-        rate = tuple(trained['rate'])
-        condition = f'trained {activation}'
-        found.append(Criterion(condition, SLOPE, rate, limits['vanishing'], 'below'))
+        rate = tuple(evidence.value(what='trained', family=family)['after']['steps']['rate'])
+        found.append(
+            Criterion(
+                f'trained {activation} ({score(evidence, family)})',
+                SLOPE,
+                rate,
+                limits['vanishing'],
+                'below',
+                unless=unlearned(evidence, family),
+            )
+        )
         # Where theory has them vanish: at radii up to 1.
         low = [r for r in evidence.config['radii'] if r <= 1]
         cells = [step(evidence, family, std, r) for std in stds(evidence) for r in low]
@@ -169,7 +108,8 @@ def _exploding(evidence: Evidence) -> list[Criterion]:
         ('clipping tames training at each one’s best rate', best),
     ):
         gain = differences(pair[False]['losses'], pair[True]['losses'])
-        found.append(Criterion(name, 'nats gained', gain, limits['clipping_gain']))
+        measure = 'nats gained; a run that diverged counts as guessing'
+        found.append(Criterion(name, measure, gain, limits['clipping_gain']))
     clip_norm = evidence.config['clipping']['clip_norm']
     over = tuple(np.subtract(best[True]['first_norms'], math.log10(clip_norm)))
     name = 'raw gradients under clipping stay large in the first tenth of training'
@@ -181,46 +121,111 @@ def _exploding(evidence: Evidence) -> list[Criterion]:
 
 
 def _derivatives_alone(evidence: Evidence) -> list[Criterion]:
-    found = []
+    limits, found = evidence.thresholds, []
     for family, activation in RNNS.items():
-        for std in stds(evidence):
-            for radius in evidence.config['vanishing_radii']:
-                cell = step(evidence, family, std, radius)
-                measured = np.array(cell['rate'])
-                errors = [
-                    decay.relative_difference(np.array(cell['predicted'][name]['rate']), measured)
-                    for name in ('largest', 'typical')
-                ]
-                closer = min(errors, key=lambda error: float(error.mean()))
-                condition = f'{activation} at {_at(radius, std)}'
-                limit = evidence.thresholds['prediction']
-                kind = 'relative difference of rates'
-                found.append(Criterion(condition, kind, tuple(closer), limit, 'below'))
-    return found
+        cells = {
+            f'{activation} at {_at(radius, std)}': step(evidence, family, std, radius)
+            for std in stds(evidence)
+            for radius in evidence.config['vanishing_radii']
+        } | {
+            f'{activation} at {_at(radius, std)}, Gaussian weights': step(
+                evidence, family, std, radius, gaussian=True
+            )
+            for std in stds(evidence)
+            for radius in evidence.config['gaussian_radii']
+        }
+        for condition, cell in cells.items():
+            measured = np.array(cell['rate'])
+            errors = [
+                decay.relative_difference(np.array(cell['predicted'][name]['rate']), measured)
+                for name in ('largest', 'typical')
+            ]
+            closer = min(errors, key=lambda error: float(error.mean()))
+            kind = 'relative difference of rates'
+            found.append(Criterion(condition, kind, tuple(closer), limits['prediction'], 'below'))
+    return found + [
+        Criterion(
+            f'∏ diag(f′) W of {activation} gives the measured rate',
+            f'{SLOPE}, the largest difference of all radii, inputs and kinds of weights',
+            chain_rule(evidence, family),
+            0.0,
+            'within',
+            limits['chain_rule'],
+            control=True,
+        )
+        for family, activation in RNNS.items()
+    ]
+
+
+def chain_rule(evidence: Evidence, family: str) -> tuple[float, ...]:
+    """How far the rate of ∏ diag(f′) W is from the measured one, at worst, one a seed."""
+    cells = [step(evidence, family, s, r) for s in stds(evidence) for r in evidence.config['radii']]
+    cells += [
+        step(evidence, family, std, radius, gaussian=True)
+        for std in stds(evidence)
+        for radius in evidence.config['gaussian_radii']
+    ]
+    errors = [np.subtract(c['predicted']['with_weights']['rate'], c['rate']) for c in cells]
+    return tuple(np.abs(errors).max(axis=0).tolist())
 
 
 def _gates(evidence: Evidence) -> list[Criterion]:
+    """At radius 1; of an LSTM both ways through it, of a GRU and an RNN the only one."""
     limits, vanish, later = evidence.thresholds, [], []
-    for family, name in GATED.items():
-        places = {
-            f'{"small " if std < 1 else "unit "}inputs': (
-                step(evidence, family, std, 1.0)['rate'],
-                step(evidence, 'rnn_tanh', std, 1.0)['rate'],
-            )
-            for std in stds(evidence)
-        }
-        ours, theirs = (
-            evidence.value(what='trained', family=one)['after']['steps']['rate']
-            for one in (family, 'rnn_tanh')
-        )
-        places['trained'] = (ours, theirs)
-        for place, (rate, rnn) in places.items():
-            condition = f'{name} vanishing ({place})'
-            vanish.append(Criterion(condition, SLOPE, tuple(rate), limits['vanishing'], 'below'))
-            gain = differences(rate, rnn)
-            condition = f'{name} later than RNN ({place})'
-            later.append(Criterion(condition, f'{SLOPE} above the RNN', gain, limits['later']))
+    for family in GATED:
+        for path, name in PATHS[family].items():
+            for place, (rate, rnn, no) in _places(evidence, family, path).items():
+                condition = f'{name} vanishing ({place})'
+                limit, reason = limits['vanishing'], no[0]
+                vanish.append(
+                    Criterion(condition, SLOPE, tuple(rate), limit, 'below', unless=reason)
+                )
+                condition, gain = f'{name} later than RNN ({place})', differences(rate, rnn)
+                reason = '; '.join(part for part in no if part)
+                kind = f'{SLOPE} above the RNN'
+                later.append(Criterion(condition, kind, gain, limits['later'], unless=reason))
     return vanish + later
+
+
+def _places(evidence: Evidence, family: str, path: str) -> dict[str, tuple]:
+    """By where it was measured: rates of a gated cell, of the tanh RNN, and why neither counts."""
+    found: dict[str, tuple] = {
+        f'{"small " if std < 1 else "unit "}inputs': (
+            step(evidence, family, std, 1.0, path)['rate'],
+            step(evidence, 'rnn_tanh', std, 1.0)['rate'],
+            ('', ''),
+        )
+        for std in stds(evidence)
+    }
+    ours, theirs = (
+        evidence.value(what='trained', family=one)['after'] for one in (family, 'rnn_tanh')
+    )
+    no = unlearned(evidence, family), unlearned(evidence, 'rnn_tanh')
+    place = f'trained, {score(evidence, family)}'
+    return {**found, place: (ours[path or 'steps']['rate'], theirs['steps']['rate'], no)}
+
+
+def score(evidence: Evidence, family: str) -> str:
+    """How right a trained family is in the worst of its seeds."""
+    scores = evidence.value(what='trained', family=family)['scores']
+    return f'worst test accuracy {min(scores):.2f}'
+
+
+def unlearned(evidence: Evidence, family: str) -> str:
+    """Why a family's gradients are not those of a trained one; empty where they are.
+
+    A run that diverged is no reason here: its values say so themselves.
+    """
+    scores = evidence.value(what='trained', family=family)['scores']
+    least, known = evidence.thresholds['learned'], [s for s in scores if math.isfinite(s)]
+    failed = sum(s <= least for s in known)
+    if len(known) < len(scores) or not failed:
+        return ''
+    names = {**RNNS, **GATED, 'transformer': 'attention'}
+    return (
+        f'{failed} of {len(scores)} seeds of {names[family]} have not learned the task (test '
+        f'accuracy {min(known):.2f} to {max(known):.2f})'
+    )
 
 
 def _attention(evidence: Evidence) -> list[Criterion]:
@@ -231,8 +236,10 @@ def _attention(evidence: Evidence) -> list[Criterion]:
         for stack, name in PARTS.items()
         if stack in rates
     ]
-    trained = evidence.value(what='trained', family='transformer')['after']['loss']['rate']
-    found.append(Criterion('trained attention', SLOPE, tuple(trained), limits['flat']))
+    trained = evidence.value(what='trained', family='transformer')['after']['reach']['rate']
+    condition = f'trained attention ({score(evidence, "transformer")})'
+    no = unlearned(evidence, 'transformer')
+    found.append(Criterion(condition, SLOPE, tuple(trained), limits['flat'], unless=no))
     for stack in ('rnn_residual', 'gru_residual'):
         gain = differences(rates['attention_bare'], rates[stack])
         condition = f'attention without either against {STACKS[stack]} with both'
@@ -248,10 +255,37 @@ def _deeper(evidence: Evidence) -> list[Criterion]:
         for other in (*BARE, *RESIDUAL):
             alike = (ours == 'attention') or other in BARE
             if ours in found_depths and other in found_depths and alike:
-                gain = differences(found_depths[ours], found_depths[other])
                 condition = f'{STACKS[ours]} against {STACKS[other]}'
-                found.append(Criterion(condition, 'doublings of depth', gain, limit))
+                top = math.log2(max(evidence.config['depth']['layers']))
+                found.append(_gain(condition, found_depths[ours], found_depths[other], top, limit))
     return found
+
+
+def _gain(
+    condition: str, ours: list[float], theirs: list[float], top: float, limit: float
+) -> Criterion:
+    """Ours minus theirs where neither, one or both may be more than could be measured.
+
+    Ours at the deepest that was asked makes the gain a lower bound. Theirs there, or ours at no
+    depth, makes it an upper bound, which cannot meet the criterion; both, it is neither. Where
+    theirs trains at no depth there is nothing to be deeper than.
+    """
+    gain, no = differences(ours, theirs), ''
+    seeds, sides = len(gain), (ours, theirs)
+    nowhere = [sum(depth == trainability.NOWHERE for depth in side) for side in sides]
+    all_train = [sum(depth >= top for depth in side) for side in sides]
+    at_most = all_train[1] > 0 or nowhere[0] > 0
+    if nowhere[1]:
+        no = f'{nowhere[1]} of {seeds} seeds of the other train at no depth'
+    elif at_most and (all_train[0] or float(np.mean(gain)) >= limit):
+        if all_train[1]:
+            no = (
+                f'the other trains with all {2**top:g} layers that were asked, in some seeds or all'
+            )
+        else:
+            no = f'{nowhere[0]} of {seeds} seeds of attention train at no depth'
+    kind = 'doublings of depth'
+    return Criterion(condition, kind, gain, limit, at_least=all_train[0] > 0, unless=no)
 
 
 def deepest(evidence: Evidence) -> dict[str, list[float]]:
@@ -264,10 +298,19 @@ def deepest(evidence: Evidence) -> dict[str, list[float]]:
     return {stack: trainability.doublings(found, enough) for stack, found in losses.items()}
 
 
-def step(evidence: Evidence, family: str, std: float, radius: float) -> dict[str, Any]:
-    """Fits of fresh cells: the whole product's, with the others' under `predicted`."""
-    fits = evidence.value(what='steps', family=family)[f'{std:g}'][f'{radius:g}']
-    return {**fits[''], 'predicted': {name: fit for name, fit in fits.items() if name}}
+def step(
+    evidence: Evidence,
+    family: str,
+    std: float,
+    radius: float,
+    path: str = '',
+    *,
+    gaussian: bool = False,
+) -> dict[str, Any]:
+    """Fits of fresh cells: the whole product's or a block's, with all others under `predicted`."""
+    what = 'gaussian' if gaussian else 'steps'
+    fits = evidence.value(what=what, family=family)[f'{std:g}'][f'{radius:g}']
+    return {**fits[path], 'predicted': {name: fit for name, fit in fits.items() if name}}
 
 
 def by_rate(evidence: Evidence, clipped: bool) -> dict[float, dict[str, Any]]:

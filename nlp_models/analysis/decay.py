@@ -33,7 +33,8 @@ def fit_decay(
 
     Args:
       distance: k `[K]`, above 0 from `first` on.
-      log_norms: `[…, K]` nats; a row that is not finite (a norm of zero) has NaN for a fit.
+      log_norms: `[…, K]` nats; a row that is not finite (a norm of zero, a run that diverged) has
+        NaN for a fit.
       first: smaller distances are left out.
 
     Returns:

@@ -4,7 +4,8 @@
 
 c is the carry: h of an RNN or a GRU, h and C side by side of an LSTM. Everything is computed in
 float64, and products are divided by their size at every step, so that norms of 1e−300 and below are
-as exact as any: what is returned are logarithms.
+as exact as any: what is returned are logarithms. What is not finite, as of a training that
+diverged, makes NaN of the logarithms it enters, and of no others.
 """
 
 from collections.abc import Callable, Sequence
@@ -67,20 +68,27 @@ def log_products(
 
     Returns:
       Natural logarithms of spectral norms `[1 + blocks, …, T]`, the whole product's first; −∞ where
-      it is zero.
+      it is zero, NaN from the first step on, seen from T, whose Jacobian is not finite.
     """
     steps = jacobians.shape[-3]
     product = np.broadcast_to(np.eye(jacobians.shape[-1]), jacobians[..., 0, :, :].shape)
     whole, scale = (slice(None), slice(None)), np.zeros(product.shape[:-2])
     logs = []
     for k in range(1, steps + 1):
-        product = product @ jacobians[..., steps - k, :, :]
+        product = product @ _only_finite(jacobians[..., steps - k, :, :])
         size = np.max(np.abs(product), axis=(-2, -1))
-        size = np.where(size > 0, size, 1.0)
+        size = np.where(size == 0, 1.0, size)
         product, scale = product / size[..., None, None], scale + np.log(size)
         parts = [product[..., rows, columns] for rows, columns in (whole, *blocks)]
-        logs.append([scale + _log(np.linalg.norm(part, 2, axis=(-2, -1))) for part in parts])
+        logs.append([scale + _log(spectral_norms(part)) for part in parts])
     return np.moveaxis(np.array(logs), 0, -1)
+
+
+def spectral_norms(matrices: np.ndarray) -> np.ndarray:
+    """‖A‖₂ of matrices `[…, M, N]`, NaN of those that are not finite: their SVD would raise."""
+    finite = np.asarray(np.isfinite(matrices).all(axis=(-2, -1)))
+    kept = np.where(finite[..., None, None], matrices, 0.0)
+    return np.where(finite, np.linalg.norm(kept, 2, axis=(-2, -1)), np.nan)
 
 
 def rnn_derivatives(
@@ -162,7 +170,8 @@ def log_input_jacobians(apply: Callable[..., jax.Array], params: Any, x: Any) ->
 
     Returns:
       Natural logarithms `[R, B, T]` for distances T − t = 0, …, T − 1: the last input first. They
-      are computed in the model's dtype, float32 of a transformer; −∞ where a norm is zero.
+      are computed in the model's dtype, float32 of a transformer; −∞ where a norm is zero, NaN
+      where a Jacobian is not finite.
     """
 
     def last(params: Any, x: jax.Array) -> jax.Array:
@@ -173,7 +182,7 @@ def log_input_jacobians(apply: Callable[..., jax.Array], params: Any, x: Any) ->
 
     with jax.default_matmul_precision('highest'):
         found = jax.device_get(jax.jit(jax.vmap(jacobian))(params, x))  # [R, B, width, T, D]
-    norms = np.linalg.norm(np.moveaxis(found.astype(np.float64), -2, -3), 2, axis=(-2, -1))
+    norms = spectral_norms(np.moveaxis(found.astype(np.float64), -2, -3))
     return _log(norms)[..., ::-1]
 
 
@@ -245,6 +254,12 @@ def _linear_rnn(params: dict, carry: jax.Array, x: jax.Array) -> tuple[jax.Array
 
 def _worst(log_ratios: np.ndarray) -> np.ndarray:
     return np.max(np.abs(np.expm1(log_ratios)), axis=-1)
+
+
+def _only_finite(matrices: np.ndarray) -> np.ndarray:
+    """NaN throughout where a matrix holds a number that is not finite: ∞ · 0 would warn."""
+    finite = np.isfinite(matrices).all(axis=(-2, -1), keepdims=True)
+    return np.where(finite, matrices, np.nan)
 
 
 def _log(values: Any) -> np.ndarray:

@@ -8,6 +8,9 @@ import numpy as np
 from nlp_models.analysis import solving
 from nlp_models.training import objectives, runs
 
+NOWHERE = -1.0
+"""What `doublings` says of a stack that trains at no depth: no number of doublings."""
+
 
 class Losses(NamedTuple):
     """What a stack's training came to.
@@ -38,7 +41,9 @@ def train_stack(
 ) -> Losses:
     """Train a model with every seed and learning rate and keep the best rate's losses.
 
-    Every batch is new, so that the training loss is that of examples not seen before.
+    Batches are drawn anew for every step, so that the training loss is no memory of a fixed set. It
+    is that of examples not seen before only where a task has far more contents than are drawn: of
+    `delayed` at a short distance, A · F^(distance − 2), each comes again and again.
 
     Args:
       model: a config's `model` group.
@@ -73,17 +78,19 @@ def train_stack(
 
 
 def doublings(losses: Mapping[int, Sequence[float]], enough: float) -> list[float]:
-    """log₂ of the deepest stack that trains, seed by seed.
+    """log₂ of the depth down to which every stack that was asked trains, seed by seed.
+
+    One that trains below one that does not was lucky, and counts for nothing.
 
     Args:
       losses: layers to final losses, one a seed, of every depth that was asked.
       enough: the loss below which a stack has trained.
 
     Returns:
-      One number a seed: 0 for one layer, 1 for two, …; −1 where none trains.
+      One number a seed: 0 for one layer, 1 for two, …; `NOWHERE` where the shallowest does not
+      train. It is that of the deepest asked where all train, who knows how much deeper.
     """
     depths = sorted(losses)
-    return [
-        max((float(np.log2(d)) for d in depths if losses[d][i] < enough), default=-1.0)
-        for i in range(len(losses[depths[0]]))
-    ]
+    trains = np.array([losses[depth] for depth in depths]) < enough
+    known = np.logical_and.accumulate(trains, axis=0).sum(axis=0)
+    return [float(np.log2(depths[n - 1])) if n else NOWHERE for n in known.tolist()]
