@@ -15,6 +15,7 @@ from nlp_models.analysis import drawing, study, verdicts
 from nlp_models.analysis.study import Cell, Evidence, Picture, Study
 from nlp_models.analysis.verdicts import Claim, Criterion
 from nlp_models.errors import InputError, RunError
+from nlp_models.training import machine
 
 ROOT = Path(__file__).resolve().parent.parent
 CLAIM = Claim(1, '2', 'Squares are large', 'n²', 'n²', 'nlp_models/types.py')
@@ -242,3 +243,64 @@ def test_every_field_of_every_study_is_read(name):
         assert fields_of(config) == fields_of(get_config())
     config.colour_of_the_page = 'red'
     assert 'colour_of_the_page' in unread(config, source)
+
+
+def test_another_machine_measures_anew(tmp_path, monkeypatch):
+    study.run(made_up([]), config(), tmp_path)
+    told = machine.describe()
+    # What changes no number changes nothing.
+    versions = told['versions'] | {'torch': '0'}
+    other = told | {'memory_bytes': 1, 'system': 'another kernel', 'versions': versions}
+    again = []
+    monkeypatch.setattr(machine, 'describe', lambda: other)
+    study.run(made_up(again), config(), tmp_path)
+    assert again == []
+    changes = [{'processor': 'another'}, {'cores': 99}, {'versions': versions | {'jax': '0'}}]
+    for change in changes:
+        monkeypatch.setattr(machine, 'describe', lambda change=change: told | change)
+        again = []
+        evidence = study.run(made_up(again), config(), tmp_path)
+        assert again == [1, 2, 3, 4, 5, 6], change
+        assert evidence.manifest['machine'] == told | change
+
+
+def test_the_manifest_tells_of_every_run(tmp_path, monkeypatch):
+    def go(commit, command, killed_at=None):
+        monkeypatch.setattr(machine, 'commit', lambda: commit)
+        return study.run(made_up([], killed_at), config(), tmp_path, command=command)
+
+    for commit, command, killed_at in (('aaa', 'first', 3), ('bbb+', 'second', 4)):
+        with pytest.raises(Killed):
+            go(commit, command, killed_at)
+    evidence = go('ccc', 'third')
+    runs = evidence.manifest['runs']
+    assert [(r['commit'], r['command'], r['cells']) for r in runs] == [
+        *(('aaa', 'first', 2), ('bbb+', 'second', 1), ('ccc', 'third', 3))
+    ]
+    seconds = [row['seconds'] for row in evidence.rows]
+    assert evidence.manifest['seconds'] == sum(seconds)
+    assert [r['seconds'] for r in runs] == [sum(seconds[:2]), seconds[2], sum(seconds[3:])]
+    # What was not committed is not hidden behind what was.
+    assert (evidence.manifest['commit'], evidence.manifest['command']) == ('bbb+', 'second')
+    # Nobody measured anything: whose numbers they are stays as it was.
+    assert go('ddd', 'fourth').manifest['runs'] == runs
+    clean = [row | {'commit': 'aaa', 'command': 'first'} for row in evidence.rows[:2]]
+    last = evidence.rows[2] | {'commit': 'ccc', 'command': 'third'}
+    assert study.manifest([*clean, last])['commit'] == 'aaa'
+    assert study.manifest([*clean, last | {'commit': None}])['commit'] is None
+
+
+@pytest.mark.parametrize('name', studies.STUDIES)
+def test_a_studys_files_are_all_that_it_imports_beside_the_package(name):
+    folder = ROOT / 'experiments' / 'studies'
+    files, seen = [folder / f'{name}.py'], set()
+    while files:
+        path = files.pop()
+        seen.add(path)
+        text = path.read_text()
+        named = re.findall(r'from experiments\.studies\.(\w+) import', text)
+        for line in re.findall(r'from experiments\.studies import (.*)', text):
+            named += [part.split(' as ')[0].strip() for part in line.split(',')]
+        files += [p for n in named if (p := folder / f'{n}.py') not in seen]
+    assert seen <= set(studies.files(name))
+    assert studies.files(name) == sorted(folder.glob(f'{name}*.py'))

@@ -1,7 +1,10 @@
 """The study of what can be computed at once: its grid, verdicts both ways, a tiny run."""
 
+import itertools
 import json
 
+import jax
+import numpy as np
 import pytest
 
 from configs.studies import parallelism as configuration
@@ -165,3 +168,54 @@ def test_tiny_cells_are_measured():
     states = {row['family']: row['state_bytes'] for row in found['decoding']['rows']}
     assert states['transformer'] >= 2 * 34 * 4 * 4  # keys and values, float32
     assert [row['tokens'] for row in found['training']['rows']] == [8, 8]
+
+
+def test_every_round_has_parameters_and_inputs_of_its_own(monkeypatch):
+    """Rounds on the same arrays would repeat one measurement."""
+    seen = []
+
+    def keep(draw, seeds, **options):
+        seen.append(list(seeds))
+        seen.append([[jax.tree.leaves(call.args) for call in draw(seed)] for seed in seeds])
+        return [[1.0] * len(seeds) for _ in seen[-1][0]]
+
+    monkeypatch.setattr(parallelism.parallel_time, 'afresh', keep)
+    config = configuration.get_config('quick')
+    config.update(lengths=(2, 4), tokens=4, rounds=3, seeds=(5,))
+    config.language.update(tokens=4, vocab_size=5, training_lengths=(2,), decoding_lengths=(34,))
+    for group in (config.models, config.language):
+        group.transformer.update(hidden_size=4, num_heads=2, num_layers=1)
+        group.gru.hidden_size = 4
+    empty = Evidence('parallelism', json.loads(config.to_json()), [], {})
+    growth = {'what': 'growth', 'family': 'gru', 'kept': 'sequence'}
+    for key in (growth, {'what': 'training'}, {'what': 'decoding'}):
+        seen.clear()
+        STUDY.measure(config, key, empty)
+        seeds, rounds = seen
+        assert seeds == [5, 6, 7]
+        for call in range(2):  # two lengths, or two models
+            draws = [[np.asarray(leaf) for leaf in calls[call]] for calls in rounds]
+            assert len({str([a.shape for a in draw]) for draw in draws}) == 1
+            for one, other in itertools.combinations(draws, 2):
+                random = [(a, b) for a, b in zip(one, other, strict=True) if _varies(a)]
+                assert len(random) >= 3
+                assert not any(np.array_equal(a, b) for a, b in random), key
+
+
+def _varies(array):
+    return array.size > 4 and len(np.unique(array)) > 1
+
+
+def test_rounds_are_timed_on_what_was_drawn_for_them():
+    called = []
+
+    def draw(seed):
+        return [lambda name=name: called.append((seed, name)) for name in 'ab']
+
+    found = parallelism.parallel_time.afresh(draw, (3, 4, 5), block_seconds=1e-9)
+    assert np.shape(found) == (2, 3)
+    timed = [*called]
+    del timed[:4]  # one of each that warms up, and one that tells how often to call
+    # A call that is not timed, then one that is; who goes first moves on.
+    order = [(3, 'a'), (3, 'b'), (4, 'b'), (4, 'a'), (5, 'a'), (5, 'b')]
+    assert timed == [call for call in order for _ in range(2)]

@@ -3,13 +3,14 @@
 RNN, LSTM and GRU in the tutorial's forms, input of size n, state of size h, T steps. Parameters are
 counted on what the models make; operations by formula and by the compiler, on programs whose steps
 are written out; memory as parameters, as the state carried, as what differentiation keeps, and as
-what the compiler plans for; seconds by clocks that time the three cells in turn.
+what the compiler plans for; seconds by clocks that time the three cells in turn. All of it at
+n = h, at n far from h, and, of one n and h, at several T.
 
 An RNN has nh + h² + h parameters, a GRU three and an LSTM four times as many (Cho et al. 2014;
 Hochreiter & Schmidhuber 1997 with the forget gate of Gers et al. 2000). Whether operations, memory
-and seconds keep these proportions is what is asked.
+and seconds keep these proportions, and grow as T (nh + h²), is what is asked.
 
-On 2 cores: quick 1 minute, standard 2 to 3. full is sized for a GPU.
+On 2 cores: quick 1 minute, standard 4 to 5. full is sized for a GPU.
 
     python -m experiments.study --config=configs/studies/complexity.py --workdir=runs/complexity
 """
@@ -45,18 +46,26 @@ def get_config(size: str = 'standard') -> Any:
                 input_sizes=(1, 8, 64, 512, 4096),
                 hidden_sizes=(1, 8, 64, 512, 4096),
             ),
-            # (n, h, T) of programs that are compiled for their memory.
-            planned=((16, 16, 64), (64, 64, 64), (256, 256, 64), (64, 64, 16), (64, 64, 256)),
-            unrolled_steps=4,  # T of the programs that the compiler's count is of
-            unrolled_sizes=(16, 64, 256, 1024),  # n = h of these
-            # (n, h, T) of what is timed: with n = h from small to large, and a longer one.
-            timed=((16, 16, 32), (64, 64, 32), (256, 256, 32), (1024, 1024, 32), (64, 64, 256)),
+            # (n, h, T): n = h from small to large, one far larger than the other, both ways, and
+            # one n and h at several T.
+            planned=(  # of programs that are compiled for their memory
+                *((16, 16, 64), (64, 64, 64), (256, 256, 64), (16, 256, 64), (256, 16, 64)),
+                *((64, 64, 16), (64, 64, 256), (64, 64, 1024)),
+            ),
+            unrolled=(  # of programs whose steps are written out for the compiler's count
+                *((16, 16, 4), (64, 64, 4), (256, 256, 4), (1024, 1024, 4)),
+                *((16, 256, 4), (256, 16, 4), (64, 64, 2), (64, 64, 8)),
+            ),
+            timed=(  # by the clock
+                *((16, 16, 32), (64, 64, 32), (256, 256, 32), (1024, 1024, 32)),
+                *((16, 256, 32), (256, 16, 32), (64, 64, 128), (64, 64, 512)),
+            ),
         ),
         sizes=dict(
             quick=dict(
-                planned=((16, 16, 64), (64, 64, 64)),
-                unrolled_sizes=(16, 64),
-                timed=((16, 16, 32), (256, 256, 32)),
+                planned=((16, 16, 64), (64, 64, 64), (16, 64, 64), (16, 16, 256)),
+                unrolled=((16, 16, 4), (64, 64, 4), (16, 64, 4), (16, 16, 8)),
+                timed=((16, 16, 32), (256, 256, 32), (16, 256, 32), (16, 16, 256)),
                 block_seconds=0.02,
                 rounds=3,
             ),
@@ -64,14 +73,19 @@ def get_config(size: str = 'standard') -> Any:
                 repetitions=10,
                 rounds=10,
                 batch_size=64,
-                unrolled_sizes=(16, 64, 256, 1024, 4096),
+                unrolled=(
+                    *((16, 16, 4), (64, 64, 4), (256, 256, 4), (1024, 1024, 4), (4096, 4096, 4)),
+                    *((16, 1024, 4), (1024, 16, 4), (64, 64, 2), (64, 64, 8), (64, 64, 16)),
+                ),
                 planned=(
                     *((16, 16, 64), (64, 64, 64), (256, 256, 64), (1024, 1024, 64)),
+                    *((16, 1024, 64), (1024, 16, 64)),
                     *((64, 64, 16), (64, 64, 256), (64, 64, 1024)),
                 ),
                 timed=(
                     *((16, 16, 256), (64, 64, 256), (256, 256, 256), (1024, 1024, 256)),
-                    *((4096, 4096, 64), (64, 64, 1024), (1024, 1024, 1024)),
+                    *((16, 1024, 256), (1024, 16, 256), (4096, 4096, 64)),
+                    *((64, 64, 64), (64, 64, 1024), (1024, 1024, 1024)),
                 ),
             ),
         ),
@@ -84,6 +98,10 @@ def get_config(size: str = 'standard') -> Any:
             # The exponents that nh + h² has where h is much larger than n, and n than h.
             state_exponent=2.0,
             input_exponent=1.0,
-            exponent_tolerance=0.1,  # of both: far less than what tells 1 from 2
+            # Of operations, seconds and bytes in T, and in nh + h²: in proportion is 1.
+            growth_exponent=1.0,
+            # Of all exponents: far less than what tells 1 from 2; in proportion, four times the
+            # size may take 3.5 to 4.6 times as much.
+            exponent_tolerance=0.1,
         ),
     )

@@ -38,7 +38,9 @@ def get_config(size: str = 'standard') -> Any:
         size,
         fields=dict(
             seeds=(0, 1, 2, 3, 4),  # of parameters and inputs that are solved in parallel
-            rounds=7,  # turns of every clock; each turn over all lengths is a fit of its own
+            # Turns of every clock, each with parameters and inputs of its own, from the first seed
+            # on: a turn over all lengths is a fit of its own.
+            rounds=7,
             block_seconds=0.05,  # how long a turn takes at least, about
             families=('gru', 'lstm', 'rnn', 'transformer'),  # of `models`, those that are timed
             # One layer each, timed forward and backward against T.

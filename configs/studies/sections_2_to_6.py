@@ -14,12 +14,12 @@ from ml_collections import ConfigDict
 # Study to minutes on 2 quiet cores: quick, standard. What is left is told by them.
 MINUTES = {
     'finite_context': (1.0, 5.0),
-    'gradient_flow': (2.0, 8.0),
-    'memory': (2.0, 13.0),
+    'gradient_flow': (2.3, 9.0),
+    'memory': (2.0, 16.0),
     'gating': (1.0, 8.0),
-    'complexity': (1.0, 4.0),
+    'complexity': (1.3, 5.0),
     'parallelism': (1.5, 4.0),
-    'attention_parts': (1.5, 8.0),
+    'attention_parts': (1.5, 10.0),
     'architectures': (1.5, 8.0),
     'scaling': (0.7, 6.0),
 }

@@ -39,5 +39,5 @@ def find(name: str) -> Study:
 
 
 def files(name: str) -> list[Path]:
-    """The files beside the package that a study's numbers depend on."""
-    return [Path(__file__).parent / f'{name}.py']
+    """The files beside the package that a study's numbers depend on: its own, helpers included."""
+    return sorted(Path(__file__).parent.glob(f'{name}*.py'))

@@ -1,5 +1,6 @@
 """What waits for what: recurrences, recurrences in parallel over time, and attention."""
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -163,35 +164,61 @@ def language_models(config: Any) -> dict[str, Any]:
 
 def _language(config: Any, what: str) -> Any:
     """Both models at all lengths in turn: seconds of a token, one number a round."""
-    ask, calls, rows = config.language, [], []
+    ask, rows, draws = config.language, [], []
     lengths = ask[f'{what}_lengths']
     for name, model in language_models(config).items():
         built = models.build_language_model(
             model, vocab_size=ask.vocab_size, max_length=max(lengths)
         )
-        params = jax.jit(built.init)(jax.random.key(config.seeds[0]))
-        common = dict(vocab_size=ask.vocab_size, seed=config.seeds[0])
+        prepare = _prepare_training if what == 'training' else _prepare_decoding
+        init = jax.jit(built.init)
         for length in lengths:
-            row = {'family': name, 'length': length, 'parameters': costs.count_parameters(built)}
-            if what == 'training':
-                ready = throughput.prepare_training(
-                    built,
-                    params,
-                    length=length,
-                    longest=max(lengths),
-                    tokens_per_batch=ask.tokens,
-                    **common,
-                )
-                row |= {'tokens': ready.batch_size * length}
-            else:
-                ready = throughput.prepare_decoding(built, params, length=length, **common)
-                row |= {'tokens': throughput.DECODED_TOKENS, 'state_bytes': ready.state_bytes}
-            calls.append(ready.call)
-            rows.append(row)
-    turns = parallel_time.in_turns(calls, rounds=config.rounds, block_seconds=config.block_seconds)
-    for row, seconds in zip(rows, turns, strict=True):
-        row['seconds_per_token'] = [second / row['tokens'] for second in seconds]
+            params = init(jax.random.key(config.seeds[0]))
+            draw, facts = prepare(config, built, params, length)
+            parameters = costs.count_parameters(built)
+            rows.append({'family': name, 'length': length, 'parameters': parameters, **facts})
+            draws.append((init, draw))
+
+    def calls(seed: int) -> list[Callable[[], Any]]:
+        return [draw(init(jax.random.key(seed)), seed) for init, draw in draws]
+
+    seconds = parallel_time.afresh(calls, _rounds(config), block_seconds=config.block_seconds)
+    for row, mine in zip(rows, seconds, strict=True):
+        row['seconds_per_token'] = [second / row['tokens'] for second in mine]
     return {'rows': rows, 'where': cell_costs.place()}
+
+
+def _rounds(config: Any) -> range:
+    """Seeds of the rounds, which have parameters and inputs of their own, as in `growth`."""
+    return range(config.seeds[0], config.seeds[0] + config.rounds)
+
+
+def _prepare_training(config: Any, model: Any, params: Any, length: int) -> tuple[Any, dict]:
+    """`(params, seed) -> call`, and what is known of it."""
+    ask = config.language
+    ready = throughput.prepare_training(
+        model,
+        params,
+        length=length,
+        longest=max(ask.training_lengths),
+        tokens_per_batch=ask.tokens,
+        vocab_size=ask.vocab_size,
+        seed=config.seeds[0],
+    )
+    return ready.draw, {'tokens': ready.batch_size * length}
+
+
+def _prepare_decoding(config: Any, model: Any, params: Any, length: int) -> tuple[Any, dict]:
+    """`(params, seed) -> call`, and what is known of it."""
+    ready = partial(
+        throughput.prepare_decoding, model, length=length, vocab_size=config.language.vocab_size
+    )
+
+    def draw(params: Any, seed: int) -> Callable[[], Any]:
+        return ready(params, seed=seed).call
+
+    state_bytes = ready(params, seed=config.seeds[0]).state_bytes
+    return draw, {'tokens': throughput.DECODED_TOKENS, 'state_bytes': state_bytes}
 
 
 def judge(evidence: Evidence) -> list[dict[str, Any]]:
@@ -237,7 +264,7 @@ def _growing(evidence: Evidence) -> list[Criterion]:
             value = evidence.value(what='growth', family=name, kept=kept)
             slopes = parallel_time.exponents(lengths, value['seconds'])
             condition = f'{text} {whose} by the clock on {value["where"]}'
-            measure = 'exponent of T in seconds, one fit a round'
+            measure = 'exponent of T in seconds, one fit a draw of parameters and inputs'
             found.append(Criterion(condition, measure, tuple(slopes), limits[limit]))
     # Hardware that does many steps at once is hardware too, and takes what is shorter.
     for key, value in evidence.select(what='solved'):
@@ -306,7 +333,7 @@ def _attention(evidence: Evidence) -> list[Criterion]:
         condition = f'cost of a decoded token on {decoding["where"]} after {length} tokens'
         values = tuple(slower[length])
         found.append(Criterion(condition, "seconds over a GRU's", values, limits['equal']))
-    text = "exponent of length in seconds a decoded token over a GRU's, one fit a round"
+    text = "exponent of length in seconds a decoded token over a GRU's, one fit a draw"
     values = tuple(parallel_time.exponents(list(slower), list(slower.values())))
     condition = f'growth of that cost with length on {decoding["where"]}'
     found.append(Criterion(condition, text, values, limits['grows']))

@@ -120,7 +120,8 @@ def _plot_growth(evidence: Evidence) -> Picture:
     caption = (
         f'Seconds of one layer on {where} against T, for one sequence and for '
         f'{evidence.config["tokens"]:,} tokens in fewer and longer sequences. Exponents of T, '
-        f'{"; ".join(said)}. Means over rounds with 95 % intervals.'
+        f'{"; ".join(said)}. Means over rounds, each with parameters and inputs of its own, with '
+        '95 % intervals.'
     )
     return Picture('parallelism_growth', (19,), caption, figure)
 

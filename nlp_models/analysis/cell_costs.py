@@ -69,18 +69,28 @@ def kept_bytes(cell: Cell, shape: Shape, backward: str = 'custom') -> float:
     Returns:
       Bytes a token, float32.
     """
-
-    def kept(length: int) -> int:
-        longer = shape._replace(length=length)
-        pullback = jax.eval_shape(
-            lambda params, x: jax.vjp(_forward(cell, longer, backward), params, x)[1],
-            _parameters(cell, longer),
-            _inputs(longer),
-        )
-        return trees.num_bytes(pullback)
-
-    grown = kept(2 * shape.length) - kept(shape.length)
+    longer = shape._replace(length=2 * shape.length)
+    grown = kept_in_all(cell, longer, backward) - kept_in_all(cell, shape, backward)
     return grown / (shape.batch_size * shape.length)
+
+
+def kept_in_all(cell: Cell, shape: Shape, backward: str = 'custom') -> int:
+    """All bytes that `jax.vjp` closes over after a forward pass, parameters among them, float32.
+
+    Args:
+      cell: the cell.
+      shape: B, T, D, N.
+      backward: as in `sequential.scan`.
+
+    Returns:
+      Bytes of a whole batch.
+    """
+    pullback = jax.eval_shape(
+        lambda params, x: jax.vjp(_forward(cell, shape, backward), params, x)[1],
+        _parameters(cell, shape),
+        _inputs(shape),
+    )
+    return trees.num_bytes(pullback)
 
 
 def planned_bytes(cell: Cell, shape: Shape, backward: str = 'custom') -> int | None:
@@ -113,16 +123,18 @@ def operations(cell: Cell, shape: Shape) -> dict[str, float]:
       what is done element by element too.
     """
 
-    def forward(params: Any, x: jax.Array) -> jax.Array:
-        carry, outputs = sequential.start(cell, shape.batch_size, shape.hidden_size), []
+    def forward(params: Any, start: tuple) -> jax.Array:
+        carry, x, outputs = *start, []
         for t in range(shape.length):
             carry, y = cell.step(params, carry, x[:, t])
             outputs.append(y)
         return jnp.stack(outputs, axis=1)
 
+    # The carry is no constant and has a gradient, so that the first step costs what others do.
+    carry = jax.eval_shape(lambda: sequential.start(cell, shape.batch_size, shape.hidden_size))
     x, params = _inputs(shape), _parameters(cell, shape)
     y = jax.ShapeDtypeStruct((*x.shape[:2], shape.hidden_size), x.dtype)
-    analysis: Any = jax.jit(_both(forward)).lower(params, x, y).compile().cost_analysis()
+    analysis: Any = jax.jit(_both(forward)).lower(params, (carry, x), y).compile().cost_analysis()
     r = costs.Recurrence(*shape, cell.gates, cell.gates, cell.carries)
     return {
         'formula': costs.sequential_flops(r, costs.FORWARD_BACKWARD),
@@ -200,7 +212,7 @@ def _forward(cell: Cell, shape: Shape, backward: str) -> Callable:
 def _both(forward: Callable) -> Callable:
     """`(params, x, cotangent of y) -> (y, gradients of params and x)`."""
 
-    def both(params: Any, x: jax.Array, cotangent: jax.Array) -> Any:
+    def both(params: Any, x: Any, cotangent: jax.Array) -> Any:
         y, pullback = jax.vjp(forward, params, x)
         return y, pullback(cotangent)
 

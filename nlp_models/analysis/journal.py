@@ -24,7 +24,7 @@ class Journal:
 
         Args:
           path: the file.
-          stamp: names the code; lines of another are not found.
+          stamp: names the code and the machine; lines of another are not found.
         """
         self._path, self._stamp = path, stamp
         self._rows: dict[str, dict] = {}
@@ -35,7 +35,7 @@ class Journal:
             except ValueError:
                 break
             whole.append(line)
-            if row.pop('code') == stamp:
+            if row.pop('stamp', None) == stamp:
                 self._rows[_name(row['key'])] = {k: infinite(v) for k, v in row.items()}
         if path.exists():  # so that the next line does not go on from half of one
             partial = path.with_name(path.name + '.partial')
@@ -46,11 +46,22 @@ class Journal:
         """The row of a cell, or None."""
         return self._rows.get(_name(key))
 
-    def add(self, key: dict, value: Any, seconds: float) -> dict[str, Any]:
-        """Write a cell's row to disk; returns the row as it will be read again."""
-        row = json.loads(json.dumps({'key': key, 'value': finite(value), 'seconds': seconds}))
+    def add(self, key: dict, value: Any, seconds: float, **made: Any) -> dict[str, Any]:
+        """Write a cell's row to disk.
+
+        Args:
+          key: of the cell.
+          value: what was measured.
+          seconds: that it took.
+          **made: by which commit and command, for one: kept with the row, and no part of the stamp.
+
+        Returns:
+          The row as it will be read again.
+        """
+        cell = {'key': key, 'value': finite(value), 'seconds': seconds, **made}
+        row = json.loads(json.dumps(cell))
         with self._path.open('a') as file:
-            file.write(json.dumps({**row, 'code': self._stamp}) + '\n')
+            file.write(json.dumps({**row, 'stamp': self._stamp}) + '\n')
             file.flush()
             os.fsync(file.fileno())
         row = {name: infinite(entry) for name, entry in row.items()}

@@ -94,6 +94,41 @@ def in_turns(
     return timing.rounds(timers, seconds=0.0, least=rounds, most=rounds)
 
 
+def afresh(
+    draw: Callable[[int], Sequence[Callable[[], Any]]],
+    seeds: Sequence[int],
+    *,
+    block_seconds: float,
+) -> list[list[float]]:
+    """Seconds of some calls in turn, every round on arrays of its own.
+
+    Rounds on the same arrays would repeat one measurement: their spread would be the clock's alone.
+    Who goes first moves on every round, so that drift cancels, as in `timing.rounds`.
+
+    Args:
+      draw: `(seed) -> calls`, as many for every seed and in the same order, of the same shapes;
+        what they compile they should share.
+      seeds: of the rounds.
+      block_seconds: how long a turn takes at least, about.
+
+    Returns:
+      For each call its seconds, one number a seed.
+    """
+    calls = list(draw(seeds[0]))
+    timers = [
+        # Looks its call up when it is asked to; compiles now, and finds how often to call.
+        timing.block_timer(lambda at=at: calls[at](), block_seconds=block_seconds)
+        for at in range(len(calls))
+    ]
+    found: list[list[float]] = [[] for _ in calls]
+    for first, seed in enumerate(seeds):
+        calls[:] = draw(seed)
+        for i in range(len(calls)):
+            at = (first + i) % len(calls)
+            found[at].append(timers[at]())
+    return found
+
+
 def random_draws(
     cell: Cell, seeds: Sequence[int], *, length: int, size: int, gain: float = 1.0
 ) -> list[Draw]:
@@ -188,22 +223,26 @@ def growth(
       body: reads and gives vectors of one width.
       width: D, of both.
       shapes: (B, T) of each.
-      seed: of parameters and inputs.
+      seed: of the first round's parameters and inputs; every other round has the next one.
       rounds: turns of each.
       block_seconds: how long a turn takes at least, about.
 
     Returns:
       For each shape its seconds, one number a round.
     """
-    params = body.init(jax.random.key(seed))
-    function = jax.jit(passes(body))
-    calls = []
-    for index, (batch_size, length) in enumerate(shapes):
-        key_x, key_y = jax.random.split(jax.random.fold_in(jax.random.key(seed), index))
-        shape = (batch_size, length, width)
-        x, y = jax.random.normal(key_x, shape), jax.random.normal(key_y, shape)
-        calls.append(functools.partial(function, params, x, y))
-    return in_turns(calls, rounds=rounds, block_seconds=block_seconds)
+    init, function = jax.jit(body.init), jax.jit(passes(body))
+
+    def draw(seed: int) -> list[Callable[[], Any]]:
+        key, calls = jax.random.key(seed), []
+        params = init(key)
+        for index, (batch_size, length) in enumerate(shapes):
+            key_x, key_y = jax.random.split(jax.random.fold_in(key, index))
+            shape = (batch_size, length, width)
+            x, y = jax.random.normal(key_x, shape), jax.random.normal(key_y, shape)
+            calls.append(functools.partial(function, params, x, y))
+        return calls
+
+    return afresh(draw, range(seed, seed + rounds), block_seconds=block_seconds)
 
 
 def program_depth(body: SequenceModel, *, width: int, length: int, backward: bool = True) -> int:

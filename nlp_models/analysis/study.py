@@ -9,6 +9,7 @@ all are there `evidence.json`, `verdicts.json` and the pictures.
 """
 
 import copy
+import hashlib
 import json
 import os
 import time
@@ -61,7 +62,7 @@ class Evidence:
       study: its name.
       config: the study's config, as a dict.
       rows: of each finished cell, `key`, `value` and `seconds`.
-      manifest: commit, machine, command; see `run`.
+      manifest: `commit`, `command`, `machine`, `seconds`, `runs`; see `manifest`.
     """
 
     def __init__(self, study: str, config: dict, rows: list[dict], manifest: dict):
@@ -162,7 +163,8 @@ def run(
     Args:
       study: the study.
       config: of `configs/studies/NAME.py`.
-      workdir: its folder. Cells measured before by the same code and config are not done again.
+      workdir: its folder. Cells measured before by the same code and config, on a machine like
+        this one (`machine.decisive`), are not done again.
       say: told each cell with the time it took and what is left.
       command: that repeats the study, for the report.
       code: files beside the package that the numbers depend on: the study's own.
@@ -178,11 +180,13 @@ def run(
     require(config.study == study.name, 'study', config.study, f'must be {study.name}')
     cells = list(study.grid(config))
     with open_folder(Path(workdir), config) as folder:
-        journal = Journal(folder / 'measurements.jsonl', machine.code(*code))
+        journal = Journal(folder / 'measurements.jsonl', stamp(code))
+        made = {'commit': machine.commit(), 'command': command}
         done = [journal.find(cell.key) for cell in cells]
         if before := sum(row is not None for row in done):
             say(f'{study.name}: {before} of {len(cells)} cells were measured before')
         evidence = Evidence(study.name, json.loads(config.to_json()), [], {})
+        rows: list[dict[str, Any]] = []
         spent, cost, left = 0.0, 0.0, sum(c.cost for c, r in zip(cells, done, strict=True) if not r)
         for i, (cell, row) in enumerate(zip(cells, done, strict=True)):
             if row is None:
@@ -194,21 +198,57 @@ def run(
                 except RunError as error:
                     raise RunError(f'{study.name}, {_write(cell.key)}: {error}') from error
                 seconds = clock() - started
-                row = journal.add(cell.key, value, seconds)
+                row = journal.add(cell.key, value, seconds, **made)
                 spent, cost, left = spent + seconds, cost + cell.cost, left - cell.cost
                 rest = f', about {_minutes(left * spent / cost)} left' if left > 1e-9 else ''
                 at = f'[{i + 1}/{len(cells)}]'
                 say(f'{study.name} {at} {_write(cell.key)}: {seconds:.1f} s{rest}')
-            evidence.rows.append(row)
-        # Of the machine and the commit that most of it was measured with: the stamp is the same.
-        evidence.manifest = {
-            'commit': machine.commit(),
-            'machine': machine.describe(),
-            'command': command,
-            'seconds': sum(row['seconds'] for row in evidence.rows),
-        }
+            rows.append(row)
+            evidence.rows.append({name: row[name] for name in ('key', 'value', 'seconds')})
+        evidence.manifest = manifest(rows)
         write(study, evidence, folder)
     return evidence
+
+
+def stamp(code: Sequence[Path]) -> str:
+    """Names the code and the machine: what is measured under another stamp is measured anew.
+
+    Args:
+      code: files beside the package that the numbers depend on.
+    """
+    text = json.dumps([machine.code(*code), machine.decisive()], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def manifest(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """By what a study's cells were measured.
+
+    They may be of several invocations, of one stamp: the code and whatever of the machine changes
+    numbers are the same, the commit (of a text elsewhere) and the command (another folder) may not.
+
+    Args:
+      rows: of the journal, one a cell, with `seconds`, `commit` and `command`.
+
+    Returns:
+      `runs`: each commit and command with its `cells` and `seconds`, in the order of the cells;
+      `commit`, `command`: of the first of them, but where some are of files that no commit holds,
+      of the first of those; `machine`: this one; `seconds`: of all cells.
+    """
+    runs: dict[tuple, dict[str, Any]] = {}
+    for row in rows:
+        made = {name: row[name] for name in ('commit', 'command')}
+        run = runs.setdefault(tuple(made.values()), {**made, 'cells': 0, 'seconds': 0.0})
+        run['cells'] += 1
+        run['seconds'] += row['seconds']
+    found = list(runs.values())
+    head = min(found, key=lambda run: bool(run['commit']) and not run['commit'].endswith('+'))
+    return {
+        'commit': head['commit'],
+        'command': head['command'],
+        'machine': machine.describe(),
+        'seconds': sum(row['seconds'] for row in rows),
+        'runs': found,
+    }
 
 
 def write(study: Study, evidence: Evidence, folder: Path) -> list[dict[str, Any]]:

@@ -26,11 +26,13 @@ class Training(NamedTuple):
       batch_size: B.
       planned_bytes: what the compiled program needs beside arguments and results, on all devices;
         0 where it does not tell.
+      draw: `(params, seed) -> call`, on other parameters and tokens, compiled already.
     """
 
     call: Callable[[], Any]
     batch_size: int
     planned_bytes: int
+    draw: Callable[[Params, int], Callable[[], Any]]
 
 
 class Decoding(NamedTuple):
@@ -129,16 +131,24 @@ def prepare_training(
     devices = parallel.choose(0, max(1, tokens_per_batch // longest))
     number = len(devices.devices)
     batch_size = number * max(1, tokens_per_batch // (length * number))
-    rng = np.random.default_rng([seed, length])
-    tokens = rng.integers(vocab_size, size=(batch_size, length + 1), dtype=np.int32)
-    batch, placed = devices.place_shards({'tokens': tokens}), devices.replicate(params)
+
+    def place(params: Params, seed: int) -> tuple[Any, Any]:
+        rng = np.random.default_rng([seed, length])
+        tokens = rng.integers(vocab_size, size=(batch_size, length + 1), dtype=np.int32)
+        return devices.replicate(params), devices.place_shards({'tokens': tokens})
+
+    placed = place(params, seed)
     gradient, _ = devices.compile(
-        jax.grad(lambda p, b: objective(p, None, b, None)[0].loss), placed, batch
+        jax.grad(lambda p, b: objective(p, None, b, None)[0].loss), *placed
     )
     analysis = gradient.memory_analysis()  # pyright: ignore[reportFunctionMemberAccess]
     # Told for one device; those of a CPU share one memory.
     planned = 0 if analysis is None else number * analysis.temp_size_in_bytes
-    return Training(partial(gradient, placed, batch), batch_size, planned)
+
+    def draw(params: Params, seed: int) -> Callable[[], Any]:
+        return partial(gradient, *place(params, seed))
+
+    return Training(partial(gradient, *placed), batch_size, planned, draw)
 
 
 def decoding_cost(

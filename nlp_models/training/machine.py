@@ -42,6 +42,19 @@ def describe() -> dict[str, Any]:
     }
 
 
+# Of `describe`, what may change a number: a value in its last digits, or how long it took.
+DECISIVE = ('processor', 'cores', 'platform', 'device', 'devices')
+# Of the packages, those that no measurement of this package's own code goes through.
+PEERS = ('torch', 'transformers')
+
+
+def decisive() -> dict[str, Any]:
+    """What of the machine may change a number: not its memory, its kernel, or what peers it has."""
+    machine = describe()
+    ours = {name: v for name, v in machine['versions'].items() if name not in PEERS}
+    return {name: machine[name] for name in DECISIVE} | {'versions': ours}
+
+
 def processor() -> str:
     """The processor's name, where the system tells it."""
     try:
@@ -83,7 +96,7 @@ def code(*others: Path) -> str:
     """
     package, digest = Path(__file__).resolve().parents[1], hashlib.sha256()
     for path in others:
-        digest.update(path.read_bytes())
+        digest.update(f'{path.name}\n'.encode() + path.read_bytes())
     for path in sorted(package.rglob('*.py')):
         digest.update(f'{path.relative_to(package)}\n'.encode() + path.read_bytes())
     return digest.hexdigest()

@@ -1,0 +1,175 @@
+"""The study command as a user runs it: killed and run again, several studies, wrong inputs."""
+
+import json
+import re
+import signal
+import time
+
+import pytest
+
+from tests.commands import not_told, run, start
+
+COMPLEXITY = {  # a few seconds; all of it but the clock's cell comes out the same every time
+    'num_devices': 1,
+    'batch_size': 2,
+    'repetitions': 2,
+    'rounds': 1,
+    'block_seconds': 0.001,
+    'planned': '((3,3,4),(4,2,4))',
+    'unrolled': '((3,3,2),)',
+    'timed': '((3,3,4),)',
+}
+PARALLELISM = {
+    'num_devices': 1,
+    'seeds': '(0,1)',
+    'rounds': 2,
+    'block_seconds': 0.0001,
+    'families': "('gru','transformer')",
+    'cases': "('gru',)",
+    'solved_lengths': '(4,8)',
+    'solved_rounds': 1,
+    'lengths': '(4,8)',
+    'tokens': 8,
+    'models.gru.hidden_size': 4,
+    'models.transformer.hidden_size': 4,
+    'models.transformer.num_heads': 2,
+    'solved.gru.model.hidden_size': 2,
+    'language.tokens': 8,
+    'language.vocab_size': 5,
+    'language.training_lengths': '(2,)',
+    'language.decoding_lengths': '(34,40)',
+    'language.gru.hidden_size': 4,
+    'language.transformer.hidden_size': 4,
+    'language.transformer.num_heads': 2,
+    'language.transformer.num_layers': 1,
+}
+TWO = """
+from ml_collections import ConfigDict
+
+from configs.studies import complexity, parallelism
+
+
+def get_config():
+    return ConfigDict(
+        dict(
+            num_devices=1,
+            # Told in the tutorial's order, whatever the order here.
+            studies=dict(
+                parallelism=parallelism.get_config('quick'),
+                complexity=complexity.get_config('quick'),
+            ),
+            minutes=dict(parallelism=3.0, complexity=1.0),
+        )
+    )
+"""
+
+
+def flags(fields, prefix=''):
+    return [f'--config.{prefix}{name}={value}' for name, value in fields.items()]
+
+
+def measured(folder):
+    """The lines on disk that are whole."""
+    path = folder / 'measurements.jsonl'
+    lines = path.read_text().splitlines(keepends=True) if path.exists() else []
+    return [json.loads(line) for line in lines if line.endswith('\n')]
+
+
+def evidence(folder):
+    return json.loads((folder / 'evidence.json').read_text())
+
+
+@pytest.fixture(scope='module')
+def both(tmp_path_factory):
+    """Two studies that nobody interrupted: their folder and what was said."""
+    folder = tmp_path_factory.mktemp('both')
+    (folder / 'two.py').write_text(TWO)
+    small = flags(COMPLEXITY, 'studies.complexity.') + flags(PARALLELISM, 'studies.parallelism.')
+    status, out, err = run(
+        'study', f'--config={folder / "two.py"}', *small, f'--workdir={folder / "run"}'
+    )
+    assert status == 0, err
+    return folder / 'run', out
+
+
+def test_a_killed_study_goes_on_and_repeats_nothing(both, tmp_path):
+    command = ['--config=configs/studies/complexity.py:quick', *flags(COMPLEXITY)]
+    command.append(f'--workdir={tmp_path}')
+    process = start('study', *command)
+    while len(measured(tmp_path)) < 2 and process.poll() is None:
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    process.communicate(timeout=60)
+    assert process.returncode == -signal.SIGKILL
+    before = measured(tmp_path)
+    assert not (tmp_path / 'evidence.json').exists()
+
+    status, out, err = run('study', *command)
+    assert status == 0, err
+    found, whole = evidence(tmp_path), evidence(both[0] / 'complexity')
+    assert 2 <= len(before) < len(found['measurements'])
+    assert f'complexity: {len(before)} of {len(found["measurements"])} cells were' in out
+    # Not measured again: not only the values are the same, but the seconds that they took.
+    for row, old in zip(found['measurements'], before, strict=False):
+        assert row == {name: old[name] for name in ('key', 'value', 'seconds')}
+    after = measured(tmp_path)
+    assert after[: len(before)] == before
+    assert [row['key'] for row in after] == [row['key'] for row in found['measurements']]
+
+    # As of the run that was never interrupted, but for clocks.
+    def exact(evidence):
+        rows = [(row['key'], row['value']) for row in evidence['measurements']]
+        return [row for row in rows if row[0]['what'] != 'clock']
+
+    assert [row['key'] for row in found['measurements']] == [
+        row['key'] for row in whole['measurements']
+    ]
+    assert len(exact(found)) == len(found['measurements']) - 1
+    assert exact(found) == exact(whole)
+    assert found['config'] == whole['config']
+    verdicts = json.loads((tmp_path / 'verdicts.json').read_text())
+    assert [verdict['claim'] for verdict in verdicts] == [16, 17, 18]
+    assert [run['cells'] for run in found['manifest']['runs']] == [len(found['measurements'])]
+    assert '--config.timed=' in found['manifest']['command']
+
+
+def test_several_studies_run_in_order_and_say_what_is_left(both):
+    folder, out = both
+    heads = [line for line in out.splitlines() if line.startswith('study ')]
+    assert heads[0] == 'study 1 of 2: complexity (0 min so far, about 4 min left)'
+    # The second is expected to take three times as long as the first took.
+    assert re.fullmatch(r'study 2 of 2: parallelism \(\d min so far, about \d min left\)', heads[1])
+    assert len(heads) == 2
+    places = [out.index(text) for text in (heads[0], 'complexity [1/5]', heads[1])]
+    places += [out.index(text) for text in ('parallelism [1/8]', 'minutes. A page of it:')]
+    assert places == sorted(places)
+    for name, last in (('complexity', 5), ('parallelism', 8)):
+        lines = [line for line in out.splitlines() if line.startswith(f'{name} [')]
+        assert len(lines) == last
+        assert all(re.search(r': \d+\.\d s, about \d+ (s|min) left$', line) for line in lines[:-1])
+        assert re.search(r': \d+\.\d s$', lines[-1])
+        assert len(evidence(folder / name)['measurements']) == last
+        verdicts = json.loads((folder / name / 'verdicts.json').read_text())
+        for verdict in verdicts:
+            assert verdict['statement'] + ': ' + verdict['verdict'].upper() in out
+        assert list((folder / name).glob('*.png'))
+
+
+def test_wrong_inputs_are_told_in_one_line(tmp_path):
+    (tmp_path / 'letter').mkdir()
+    (tmp_path / 'letter' / 'a.txt').write_text('mine')
+    here, quick = '--workdir=HERE', '--config=configs/studies/complexity.py:quick'
+    cases = {
+        'size': (
+            r"size of configs/studies/complexity\.py is 'huge': it must be one of",
+            'study',
+            ['--config=configs/studies/complexity.py:huge', here],
+        ),
+        'field': ('no field repetition: did you mean', 'study', [quick, '--config.repetition=3']),
+        'folder': (
+            r'holds no study but other files: a\.txt',
+            'study',
+            [quick, f'--workdir={tmp_path}/letter'],
+        ),
+    }
+    assert not_told(tmp_path, cases) == []
