@@ -15,7 +15,7 @@ from ml_collections import ConfigDict
 MINUTES = {
     'finite_context': (1.0, 5.0),
     'gradient_flow': (2.3, 9.0),
-    'memory': (2.0, 16.0),
+    'memory': (2.0, 17.0),
     'gating': (1.0, 8.0),
     'complexity': (1.3, 5.0),
     'parallelism': (1.5, 4.0),
