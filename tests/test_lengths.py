@@ -24,20 +24,29 @@ def test_a_run_that_diverged_has_no_longest_unless_it_had_failed_before():
 
 def test_ratios_are_differences_of_logarithms():
     found = lengths.ratios([16.0, 8.0, 8.0], [4.0, 8.0, 16.0], (4, 8, 16, 32))
-    assert found == lengths.Ratios((2.0, 0.0, -1.0), False)
+    assert found == lengths.Ratios((2.0, 0.0, -1.0), False, False)
 
 
 def test_nothing_solved_counts_as_half_the_shortest():
     assert lengths.on_grid([0.0, 4.0, 32.0], (4, 8, 16, 32)) == (1.0, 2.0, 5.0)
     # How much shorter than that the others' longest is nobody knows: the ratio is a bound.
-    assert lengths.ratios([16.0], [0.0], (4, 8, 16, 32)) == lengths.Ratios((3.0,), True)
-    assert lengths.ratios([4.0], [0.0], (4, 8, 16, 32)) == lengths.Ratios((1.0,), True)
-    assert lengths.ratios([0.0], [16.0], (4, 8, 16, 32)) == lengths.Ratios((-3.0,), False)
+    assert lengths.ratios([16.0], [0.0], (4, 8, 16, 32)) == lengths.Ratios((3.0,), True, False)
+    assert lengths.ratios([4.0], [0.0], (4, 8, 16, 32)) == lengths.Ratios((1.0,), True, False)
+    assert lengths.ratios([0.0], [16.0], (4, 8, 16, 32)) == lengths.Ratios((-3.0,), False, True)
 
 
-@pytest.mark.parametrize(('ours', 'others'), [(32.0, 16.0), (32.0, 32.0), (0.0, 0.0)])
-def test_at_both_ends_of_the_grid_ratios_are_bounds(ours, others):
-    assert lengths.ratios([8.0, ours], [8.0, others], (4, 8, 16, 32)).bounded
+@pytest.mark.parametrize(
+    ('ours', 'others', 'bounds'),
+    [
+        (32.0, 16.0, (True, False)),
+        (16.0, 32.0, (False, True)),
+        (32.0, 32.0, (True, True)),
+        (0.0, 0.0, (True, True)),
+        (16.0, 16.0, (False, False)),
+    ],
+)
+def test_at_both_ends_of_the_grid_ratios_are_bounds(ours, others, bounds):
+    assert lengths.ratios([8.0, ours], [8.0, others], (4, 8, 16, 32))[1:] == bounds
 
 
 def test_the_best_of_several_is_taken_seed_by_seed():

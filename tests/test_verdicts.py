@@ -131,9 +131,24 @@ def test_controls_decide_whether_there_is_a_verdict_and_are_no_support_for_it():
 
 
 def test_a_control_that_diverged_or_is_open_leaves_no_verdict():
-    for values in ((math.nan, *HIGH[1:]), WIDE):
+    said = {
+        (math.nan, *HIGH[1:]): 'diverged: 1 of 5 runs of control',
+        WIDE: 'whether the instrument works is undecided: control; ±0.4 is too wide',
+        HIGH[:2]: 'whether the instrument works is undecided: control; 2 seeds where 5 are needed',
+    }
+    for values, note in said.items():
         verdict = judge(above(HIGH), above(values, 'control')._replace(control=True))
         assert verdict['verdict'] == 'inconclusive'
+        assert verdict['note'].startswith(note)
+
+
+def test_bounds_are_met_or_failed_on_their_own_side_only():
+    def of(values, **bounds):
+        return verdicts.outcome(above(values)._replace(**bounds))['outcome']
+
+    assert [of(values, at_least=True) for values in (HIGH, LOW)] == ['met', 'open']
+    assert [of(values, at_most=True) for values in (HIGH, LOW)] == ['open', 'failed']
+    assert [of(values, at_least=True, at_most=True) for values in (HIGH, LOW)] == ['open'] * 2
 
 
 def test_what_says_nothing_of_the_claim_stays_open():

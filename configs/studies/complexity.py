@@ -10,7 +10,7 @@ An RNN has nh + h² + h parameters, a GRU three and an LSTM four times as many (
 Hochreiter & Schmidhuber 1997 with the forget gate of Gers et al. 2000). Whether operations, memory
 and seconds keep these proportions, and grow as T (nh + h²), is what is asked.
 
-On 2 cores: quick 1 minute, standard 4 to 5. full is sized for a GPU.
+On 2 cores: quick 1 minute, standard about 3. full is sized for a GPU.
 
     python -m experiments.study --config=configs/studies/complexity.py --workdir=runs/complexity
 """

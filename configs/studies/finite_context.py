@@ -6,7 +6,7 @@ is experiment 2 of Hochreiter & Schmidhuber 1997. A window of w tokens in L laye
 L (w − 1) + 1 of them (the receptive field of Beltagy et al. 2020, whose window is two-sided). No
 published figure is of this setting.
 
-On 2 cores: quick about 1 minute, standard about 5. full is sized for a GPU.
+On 2 cores: quick about 1 minute, standard 2 to 3. full is sized for a GPU.
 
     python -m experiments.study --config=configs/studies/finite_context.py:standard \
         --workdir=runs/finite_context

@@ -3,7 +3,7 @@
     python -m experiments.study --config=configs/studies/gradient_flow.py:quick \
         --workdir=runs/studies/gradient_flow
 
-Sizes, on two cores: `quick` about 2 minutes, `standard` about 9; `full` is for a GPU.
+Sizes, on two cores: `quick` about 2 minutes, `standard` about 12; `full` is for a GPU.
 
 What is known: the spectral norm of ∏ diag(f′) W is at most (max f′ · ‖W‖)^k, so it must vanish
 where ‖W‖ < 1/max f′, that is 1 for tanh and 4 for the sigmoid, and explosion needs more than that
@@ -13,10 +13,9 @@ alone, without skip connections and feed-forward layers, loses rank doubly expon
 (Dong et al. 2021).
 
 W is orthogonal times the radius, so that its norm is its spectral radius and what theory says of
-either can be read from one axis. At radius 1 it then keeps every norm and all but drops out of the
-product: how claim 5 comes out there is largely decided by that choice, in the claim's favour. So it
-is judged at other radii as well, and with Gaussian W, entries N(0, 1/N) times the radius, which
-keep norms only on average.
+either can be read from one axis. At radius 1 it then keeps every norm, and drops out of the product
+where f′ is alike in all units: a choice in favour of claim 5. So that is judged at other radii as
+well, and with Gaussian W, entries N(0, 1/N) times the radius, which keep norms only on average.
 """
 
 from typing import Any

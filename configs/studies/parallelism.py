@@ -11,7 +11,7 @@ associative scan (Blelloch 1990; Martin & Cundy 2018; minGRU: Feng et al. 2024),
 Newton iterations of that depth (Lim et al. 2024, DEER), few where the cell forgets and many where
 it is chaotic (Gonzalez et al. 2024).
 
-On 2 cores: quick 1 minute, standard 3 to 4. full is sized for a GPU.
+On 2 cores: quick 1 minute, standard about 3. full is sized for a GPU.
 
     python -m experiments.study --config=configs/studies/parallelism.py --workdir=runs/parallelism
 """

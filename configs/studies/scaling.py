@@ -11,7 +11,7 @@ loss is one on text not seen before. A run of `full` reads the text 48 times: it
 of text seen before. Against parameters the loss is that of validation text, of the parameters after
 all steps.
 
-On 2 cores: quick 1 minute, standard about 6. full is sized for a GPU.
+On 2 cores: quick 1 minute, standard 4 to 5. full is sized for a GPU.
 
     python -m experiments.study --config=configs/studies/scaling.py:standard --workdir=runs/scaling
 """

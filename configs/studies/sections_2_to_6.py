@@ -3,7 +3,7 @@
     python -m experiments.study --config=configs/studies/sections_2_to_6.py:quick \
         --workdir=runs/quick
 
-quick takes at most 25 minutes on 2 cores, standard about two hours.
+quick takes at most 25 minutes on 2 cores, standard about an hour.
 """
 
 import importlib
@@ -13,15 +13,15 @@ from ml_collections import ConfigDict
 
 # Study to minutes on 2 quiet cores: quick, standard. What is left is told by them.
 MINUTES = {
-    'finite_context': (1.0, 5.0),
-    'gradient_flow': (2.3, 9.0),
-    'memory': (2.0, 17.0),
-    'gating': (1.0, 8.0),
-    'complexity': (1.3, 5.0),
-    'parallelism': (1.5, 4.0),
-    'attention_parts': (1.5, 10.0),
-    'architectures': (1.5, 8.0),
-    'scaling': (0.7, 6.0),
+    'finite_context': (1.0, 2.3),
+    'gradient_flow': (2.3, 12.4),
+    'memory': (2.0, 16.0),
+    'gating': (1.0, 2.0),
+    'complexity': (1.3, 3.0),
+    'parallelism': (1.5, 2.7),
+    'attention_parts': (1.5, 7.0),
+    'architectures': (1.5, 6.5),
+    'scaling': (0.7, 4.4),
 }
 
 

@@ -272,7 +272,7 @@ def _of_memory(evidence: Evidence) -> list[Criterion]:
         'kept': ('activations kept', 'bytes a token kept for the backward pass'),
         'planned': (
             'working memory when compiled',
-            'bytes beside arguments and results, both passes',
+            'bytes beside arguments, both passes',
         ),
     }
     for kind, (text, measure) in kinds.items():
@@ -288,7 +288,7 @@ def _of_memory(evidence: Evidence) -> list[Criterion]:
             )
     for kind, text, unit in (
         ('kept_in_all', 'what is kept for the backward pass', 'bytes, parameters among them'),
-        ('planned', 'working memory when compiled', 'bytes beside arguments and results'),
+        ('planned', 'working memory when compiled', 'bytes beside arguments'),
     ):
         found += _counted_growth(evidence, 'memory', text, unit, operator.itemgetter(kind))
     return found

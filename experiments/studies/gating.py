@@ -1,6 +1,7 @@
 """What gates and additive updates are each good for: a part taken out, all else alike."""
 
 import copy
+import math
 from typing import Any
 
 import numpy as np
@@ -45,8 +46,9 @@ CLAIMS = (
         14,
         '4.3',
         'Gates are a reason why LSTM and GRU remember longer than an RNN',
-        'skill (0 guesses, 1 is perfect) of the LSTM less that of one with as many parameters and '
-        'a gate taken out, and of LSTM and GRU less that of an RNN with a sum, by seed',
+        'skill (0 guesses or is worse, 1 is perfect) of the LSTM less that of one with as many '
+        'parameters and a gate taken out, and of LSTM and GRU less that of an RNN with a sum, by '
+        'seed',
         'f, i, o = sigmoid(W_{f,i,o} h_{t−1} + U_{f,i,o} x_t + b_{f,i,o})',
         'nlp_models/recurrent/ablations.py',
     ),
@@ -91,9 +93,22 @@ def measure(config: Any, key: dict, evidence: Evidence) -> dict[str, Any]:
 
 
 def _differences(evidence: Evidence, task: str, whole: str, less: str) -> tuple[float, ...]:
-    """Skill of one family less that of another, by seed."""
-    ours, others = (evidence.value(task=task, family=family)['skill'] for family in (whole, less))
+    """Skill of one family less that of another, by seed; worse than guessing is no skill."""
+    ours, others = (_skills(evidence, task, family) for family in (whole, less))
     return differences(ours, others)
+
+
+def _skills(evidence: Evidence, task: str, family: str) -> list[float]:
+    values = evidence.value(task=task, family=family)['skill']
+    return [value if math.isnan(value) else max(value, 0.0) for value in values]
+
+
+def _neither(evidence: Evidence, task: str, whole: str, less: str) -> str:
+    """Why two families cannot be compared on a task: neither has learned it in any seed."""
+    both = [*_skills(evidence, task, whole), *_skills(evidence, task, less)]
+    least = evidence.thresholds['learned']
+    learned = any(value >= least for value in both)
+    return '' if learned else f'neither learns {TASKS[task]}: skill {max(both):.2f} at best'
 
 
 def judge(evidence: Evidence) -> list[dict[str, Any]]:
@@ -107,6 +122,7 @@ def judge(evidence: Evidence) -> list[dict[str, Any]]:
                 'difference in skill, with the part less without it',
                 _differences(evidence, task, whole, less),
                 limits['loss'],
+                unless=_neither(evidence, task, whole, less),
             )
             for whole, less, name in parts
             for task in evidence.config['tasks']

@@ -4,6 +4,7 @@ from nlp_models.analysis.verdicts import Claim
 
 RNNS = {'rnn_tanh': 'tanh', 'rnn_sigmoid': 'sigmoid'}
 GATED = {'lstm': 'LSTM', 'gru': 'GRU'}
+TRAINED = {**RNNS, **GATED, 'transformer': 'attention'}
 # Blocks of the Jacobian of all that is carried; of a GRU and an RNN that is h, the whole.
 PATHS = {'lstm': {'C to C': 'LSTM, C to C', 'h to h': 'LSTM, h to h'}, 'gru': {'': 'GRU'}}
 PARTS = {
@@ -56,7 +57,7 @@ INSTRUMENT, VANISH, EXPLODE, ALONE, GATES, ATTENTION, DEPTH = CLAIMS = (
         statement='The product of activation derivatives alone predicts how gradients decay',
         measured='rate of ∏ f′ (of the largest unit or of a typical one, whichever is closer) '
         'against the measured rate: difference over the larger of the two. An orthogonal W of '
-        'radius 1 keeps every norm, so that f′ is nearly all there is',
+        'radius 1 keeps every norm: there f′ is all there is, if it is alike in all units',
         equation='∂h_T/∂h_t = ∏ f′(…), as printed, for ∏ diag(f′) W',
         file='nlp_models/analysis/jacobians.py',
     ),

@@ -5,7 +5,14 @@ from typing import Any
 
 import numpy as np
 
-from experiments.studies.gradient_flow_claims import GATED, PARTS, RESIDUAL, RNNS, STACKS
+from experiments.studies.gradient_flow_claims import (
+    GATED,
+    PARTS,
+    RESIDUAL,
+    RNNS,
+    STACKS,
+    TRAINED,
+)
 from experiments.studies.gradient_flow_verdicts import (
     by_rate,
     chain_rule,
@@ -111,12 +118,13 @@ def _before_and_after(
     evidence: Evidence, curves: dict[str, Any], first: int, names: dict[str, str], what: str
 ) -> Any:
     figure, panels = drawing.figure(2)
-    learned = evidence.config['trained']['setting']['distance']
+    # Distance d of the task is d tokens before what is to be said, d − 1 before the last read.
+    key = evidence.config['trained']['setting']['distance'] - 1
     for axes, (when, lines) in zip(panels, curves.items(), strict=True):
         drawing.against(axes, _log10(lines, first), names=names, ylabel=f'{what}, log₁₀')
         axes.set_title(f'{when} training', fontsize=drawing.FONT, loc='right', pad=-12)
-        axes.axvline(learned, color=drawing.INK, linestyle=':', linewidth=1.2)
-    panels[-1].set_xlabel('distance T − t (steps); dotted: the distance trained on')
+        axes.axvline(key, color=drawing.INK, linestyle=':', linewidth=1.2)
+    panels[-1].set_xlabel('distance T − t (steps); dotted: the key’s in training')
     return figure
 
 
@@ -125,9 +133,8 @@ def _trained(evidence: Evidence) -> dict[str, Any]:
 
 
 def _scores(evidence: Evidence) -> str:
-    names = {**RNNS, **GATED, 'transformer': 'attention'}
     found = {
-        names[name]: (np.min(value['scores']), np.max(value['scores']))
+        TRAINED[name]: (np.min(value['scores']), np.max(value['scores']))
         for name, value in _trained(evidence).items()
     }
     parts = [f'{name} {low:.2f} to {high:.2f}' for name, (low, high) in found.items()]
@@ -279,10 +286,13 @@ def _plot_depth(evidence: Evidence) -> Picture:
         for name, values in deepest(evidence).items()
     }
     diverged = sum(value.get('diverged', 0) for _, value in evidence.select(what='depth'))
+    steps = evidence.config['depth']['training']['steps']
     plain = {**STACKS, **names}
     listed = ', '.join(f'{plain[name]} {depth:.3g}' for name, depth in found.items())
     caption = (
-        f'Loss after the same number of steps, as a share of guessing’s. Deepest that learned, of '
+        f'Loss as a share of guessing’s when training ended: with all seeds of a rate below the '
+        f'dotted line, or after {steps} steps. What was not tried, since no seed of a shallower '
+        f'stack had learned, is drawn as guessing. Deepest that learned, of '
         f'up to {depths[-1]} layers, all shallower ones learning too (0: a seed learned at none): '
         f'{listed}. “both”: skip connections and norms. Runs that diverged and count as guessing: '
         f'{diverged}.'

@@ -221,7 +221,8 @@ def _ahead(evidence: Evidence, ours: str, others: tuple[str, ...], factor: float
                     'log₂ of the ratio of lengths',
                     compared.log2,
                     math.log2(factor),
-                    at_least=compared.bounded,
+                    at_least=compared.at_least,
+                    at_most=compared.at_most,
                 )
             )
     return found

@@ -31,7 +31,7 @@ def draw(evidence: Evidence, curves: Curves, frontiers: Points, sizes: Points) -
     Returns:
       The picture; its caption has the exponents with their intervals.
     """
-    figure, (upper, lower) = _panels()
+    figure, (upper, lower) = drawing.figure(2, share=False)
     whole = {
         family: [c for c in own if np.isfinite(c.losses).all()] for family, own in curves.items()
     }
@@ -46,24 +46,6 @@ def draw(evidence: Evidence, curves: Curves, frontiers: Points, sizes: Points) -
     lower.set_xticks(ticks, labels=[in_counts(float(tick)) for tick in ticks])
     lower.minorticks_off()
     return Picture('scaling', (0,), _caption(evidence, curves, whole, frontiers, sizes), figure)
-
-
-def _panels() -> tuple['matplotlib.figure.Figure', list['matplotlib.axes.Axes']]:
-    """Two panels as those of `drawing.figure`, each with a horizontal axis of its own."""
-    figure, (upper,) = drawing.figure(1)
-    figure.set_figheight(2 * drawing.HEIGHT)
-    grid = figure.add_gridspec(2, 1, hspace=0.26, bottom=0.08, left=0.14, right=0.8, top=0.985)
-    upper.set_subplotspec(grid[0])
-    lower = figure.add_subplot(grid[1])
-    lower.spines[['top', 'right']].set_visible(False)
-    lower.spines[['left', 'bottom']].set_color(drawing.FRAME)
-    ink = drawing.INK
-    lower.tick_params(labelsize=drawing.FONT - 1, color=drawing.FRAME, labelcolor=ink)
-    lower.xaxis.label.set(size=drawing.FONT, color=ink)
-    lower.yaxis.label.set(size=drawing.FONT, color=ink)
-    lower.grid(color=drawing.FAINT, linewidth=0.8)
-    lower.set_axisbelow(True)
-    return figure, [upper, lower]
 
 
 def _losses(axes: 'matplotlib.axes.Axes', points: Points, xlabel: str, ylabel: str) -> None:
@@ -112,6 +94,7 @@ def _caption(
     amounts = [n for points in sizes.values() for n in points]
     number = sum(map(len, curves.values()))
     lost = number - sum(map(len, whole.values()))
+    told = '; they are not drawn, and a marker that rests on one is the mean of its other seeds.'
     return (
         f'Above: the best training loss for each compute budget (markers), the curves of all sizes '
         f'and rates (faint) and the power laws (dotted), {in_counts(min(amounts))} to '
@@ -120,8 +103,7 @@ def _caption(
         f'{_exponents(frontiers)} {_ends(frontiers, "FLOP")} '
         f'Below: loss on held-out text (validation) after all {config["steps"]} steps, each size '
         f'at its best learning rate. {_exponents(sizes)} {_ends(sizes, "parameters")} '
-        f'{lost or "None"} of {number} curves diverged in some seed'
-        + ('; they are drawn only where their family has no other.' if lost else '.')
+        f'{lost or "None"} of {number} curves diverged in some seed' + (told if lost else '.')
     )
 
 

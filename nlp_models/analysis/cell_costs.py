@@ -94,7 +94,10 @@ def kept_in_all(cell: Cell, shape: Shape, backward: str = 'custom') -> int:
 
 
 def planned_bytes(cell: Cell, shape: Shape, backward: str = 'custom') -> int | None:
-    """What the compiled forward and backward pass needs beside its arguments and results.
+    """What the compiled forward and backward pass needs beside its arguments.
+
+    Temporaries and results: what an RNN keeps for the backward pass is its outputs, which are a
+    result, and of the others a part.
 
     Args:
       cell: the cell.
@@ -108,7 +111,9 @@ def planned_bytes(cell: Cell, shape: Shape, backward: str = 'custom') -> int | N
     y = jax.ShapeDtypeStruct((*x.shape[:2], shape.hidden_size), x.dtype)
     both = _both(_forward(cell, shape, backward))
     analysis = jax.jit(both).lower(params, x, y).compile().memory_analysis()
-    return None if analysis is None else int(analysis.temp_size_in_bytes)
+    if analysis is None:
+        return None
+    return int(analysis.temp_size_in_bytes + analysis.output_size_in_bytes)
 
 
 def operations(cell: Cell, shape: Shape) -> dict[str, float]:

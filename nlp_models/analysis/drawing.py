@@ -74,15 +74,23 @@ def styles(names: Iterable[str]) -> dict[str, Style]:
     } | {'ngram': Style(INK, '*')}
 
 
-def figure(rows: int) -> tuple['matplotlib.figure.Figure', list]:
-    """Returns a white figure of panels above one another that share their horizontal axis."""
+def figure(rows: int, *, share: bool = True) -> tuple['matplotlib.figure.Figure', list]:
+    """Returns a white figure of panels above one another that share their horizontal axis, or not.
+
+    Args:
+      rows: panels.
+      share: one horizontal axis for all, below the last.
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(WIDTH, HEIGHT * (1 + 0.75 * (rows - 1))), facecolor='white')
+    height = HEIGHT * (1 + (0.75 if share else 1.0) * (rows - 1))
+    figure = Figure(figsize=(WIDTH, height), facecolor='white')
     FigureCanvasAgg(figure)
-    panels = figure.subplots(rows, 1, sharex=True, squeeze=False)[:, 0]
+    panels = figure.subplots(rows, 1, sharex=share, squeeze=False)[:, 0]
     figure.subplots_adjust(left=0.14, right=0.8, bottom=0.15, top=0.97, hspace=0.1)
+    if not share:
+        figure.subplots_adjust(bottom=0.15 / rows, hspace=0.3)
     for axes in panels:
         axes.spines[['top', 'right']].set_visible(False)
         axes.spines[['left', 'bottom']].set_color(FRAME)

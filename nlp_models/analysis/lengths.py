@@ -18,12 +18,15 @@ class Ratios(NamedTuple):
 
     Attributes:
       log2: of the ratio of lengths, one a seed; 2 is four times as long; NaN of a diverged run.
-      bounded: whether some of them are only known to be at least this: ours solved the longest
-        length there is, or the others solved none.
+      at_least: whether some of them may be larger: ours solved the longest length there is, or the
+        others solved none.
+      at_most: whether some of them may be smaller: the others solved the longest length there is,
+        or ours solved none.
     """
 
     log2: tuple[float, ...]
-    bounded: bool
+    at_least: bool
+    at_most: bool
 
 
 def longest(scores: Mapping[int, Sequence[float]], solved: float, *, below: bool) -> list[float]:
@@ -101,8 +104,8 @@ def on_grid(found: Sequence[float], lengths: Sequence[int]) -> tuple[float, ...]
 def ratios(ours: Sequence[float], others: Sequence[float], lengths: Sequence[int]) -> Ratios:
     """log₂ of ours over others', seed by seed.
 
-    Others that solve nothing are taken to solve half the shortest length, the most they can on a
-    grid that doubles, so that the ratio is no larger than the true one.
+    Who solves nothing is taken to solve half the shortest length, the most that is possible on a
+    grid that doubles.
 
     Args:
       ours: from `longest`.
@@ -119,8 +122,11 @@ def ratios(ours: Sequence[float], others: Sequence[float], lengths: Sequence[int
     require(alike, 'others', others, f'must hold as many numbers as the other side, {len(ours)}')
     pairs = zip(on_grid(ours, lengths), on_grid(others, lengths), strict=True)
     most = float(max(lengths))
-    unknown = [mine == most or other == 0 for mine, other in zip(ours, others, strict=True)]
-    return Ratios(tuple(mine - other for mine, other in pairs), any(unknown))
+    return Ratios(
+        tuple(mine - other for mine, other in pairs),
+        at_least=most in ours or 0.0 in others,
+        at_most=most in others or 0.0 in ours,
+    )
 
 
 def typical(found: Sequence[float]) -> float:

@@ -49,9 +49,10 @@ RULE = (
         'A number that is not finite decides nothing; the note says which it was.',
     ),
     (
-        'a control is not met',
+        'a control fails or stays open',
         'inconclusive',
-        'The instrument failed where the answer is known; what it says elsewhere counts nothing.',
+        'The instrument is not shown to work where the answer is known; what it says elsewhere '
+        'counts nothing.',
     ),
 )
 SIZES = (

@@ -11,7 +11,7 @@ that side meets it, one that lies wholly on the other fails it, anything else le
 | some met, others failed or open | qualified: it holds under the conditions that were met |
 | none met, some open | inconclusive |
 | any value not finite (a run diverged) | inconclusive, and the note says what diverged |
-| a control not met | inconclusive, and the note says which |
+| a control failed or open | inconclusive, and the note says which |
 
 A control asks whether the instrument works, not whether the claim holds: it decides whether there
 is a verdict, and is no condition under which the claim holds.
@@ -67,6 +67,8 @@ class Criterion(NamedTuple):
       exact: whether the value is a count or a proof, which another seed cannot change.
       at_least: whether some values may be larger than could be measured: the criterion, 'above',
         can then be met, but not failed.
+      at_most: whether some values may be smaller than could be measured: the criterion, 'above',
+        can then be failed, but not met.
       control: whether it is the instrument that is asked, where the answer is known.
       unless: why the values say nothing about the claim, such as that training failed; the
         criterion is then left open, whatever they are.
@@ -80,6 +82,7 @@ class Criterion(NamedTuple):
     tolerance: float = 0.0
     exact: bool = False
     at_least: bool = False
+    at_most: bool = False
     control: bool = False
     unless: str = ''
 
@@ -100,8 +103,8 @@ def outcome(criterion: Criterion) -> dict[str, Any]:
     c = criterion
     require(c.relation in RELATIONS, 'relation', c.relation, f'must be one of {RELATIONS}')
     require(len(c.values) > 0, f'values of {c.condition!r}', c.values, 'must hold at least one')
-    whole = not c.at_least or c.relation == 'above'
-    require(whole, 'relation', c.relation, 'must be above where values are lower bounds')
+    whole = not (c.at_least or c.at_most) or c.relation == 'above'
+    require(whole, 'relation', c.relation, 'must be above where values are bounds')
     row = {
         'condition': c.condition,
         'measure': c.measure,
@@ -133,10 +136,14 @@ def outcome(criterion: Criterion) -> dict[str, Any]:
     if c.unless:
         return {**row, 'outcome': 'open', 'note': c.unless}
     low, high = _allowed(c)
-    if low <= interval.low and interval.high <= high:
+    met = low <= interval.low and interval.high <= high
+    if c.at_least and (c.at_most or not met):
+        note = 'some values may be larger than was measured' + ', others smaller' * c.at_most
+        return {**row, 'outcome': 'open', 'note': note}
+    if c.at_most and met:
+        return {**row, 'outcome': 'open', 'note': 'some values may be smaller than was measured'}
+    if met:
         return {**row, 'outcome': 'met', 'note': ''}
-    if c.at_least:
-        return {**row, 'outcome': 'open', 'note': 'some values may be larger than was measured'}
     if interval.high < low or interval.low > high:
         return {**row, 'outcome': 'failed', 'note': ''}
     return {**row, 'outcome': 'open', 'note': _power(interval, (low, high))}
@@ -177,7 +184,7 @@ def judge(
     if by['diverged']:
         verdict, notes = 'inconclusive', [row['note'] for row in by['diverged']]
     elif unfit:
-        verdict, notes = 'inconclusive', [f'the instrument fails: {_names(unfit)}']
+        verdict, notes = 'inconclusive', _unfit(unfit)
     elif len(by['met']) == len(asked):
         verdict = 'supported'
     elif len(by['failed']) == len(asked):
@@ -234,6 +241,14 @@ def _power(interval: Interval, allowed: tuple[float, float]) -> str:
         else 'no feasible number of seeds would do'
     )
     return f'±{half:.2g} is too wide for a mean {distance:.2g} from the threshold: {more}'
+
+
+def _unfit(rows: list) -> list[str]:
+    """What is said of controls that are not met: that they failed, or what would decide them."""
+    if failed := [row for row in rows if row['outcome'] == 'failed']:
+        return [f'the instrument fails: {_names(failed)}']
+    notes = sorted({row['note'] for row in rows})
+    return [f'whether the instrument works is undecided: {_names(rows)}', *notes]
 
 
 def _condition(by: dict[str, list]) -> str:
