@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -88,3 +89,12 @@ def test_at_most_a_fifth_is_inconclusive():
         if verdict['claim']
     ]
     assert found.count('inconclusive') <= 0.2 * len(found)
+
+
+def test_the_readme_tells_the_verdicts_there_are():
+    rows = re.findall(r'^\| `(\w+)` \| ([^|]*) \|', (ROOT / 'README.md').read_text(), re.M)
+    told = {name: text for name, text in rows if name in studies.STUDIES}
+    for name, folder in shipped().items():
+        written = json.loads((folder / 'verdicts.json').read_text())
+        found = [f'{one["claim"]} {one["verdict"]}' for one in written if one['claim']]
+        assert told[name] == (', '.join(found) or 'context')

@@ -3,7 +3,7 @@
     python -m experiments.study --config=configs/studies/attention_parts.py:quick \
         --workdir=runs/studies/attention_parts
 
-Sizes, on two cores: `quick` about 1 minute, `standard` about 7; `full` is for a GPU.
+Sizes, on two cores: `quick` about 1 minute, `standard` about 9; `full` is for a GPU.
 
 What is known: Vaswani et al. 2017 (table 3, rows A) lose 0.9 BLEU with one head in place of eight
 at equal cost, and lose again with 32. Most heads of a trained model can be pruned with little loss

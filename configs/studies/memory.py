@@ -11,7 +11,7 @@ Published beside ours, with settings of their own: adding T = 600 and copy T = 1
 2018, table 1), recall (64, 4) (Arora et al. 2023, figure 2). Theirs has more steps, and for recall
 a larger vocabulary, than what `quick` and `standard` measure.
 
-On 2 cores: quick 2 minutes, standard about 17. full is sized for a GPU.
+On 2 cores: quick 2 minutes, standard about 18. full is sized for a GPU.
 
     python -m experiments.study --config=configs/studies/memory.py:standard --workdir=runs/memory
 """

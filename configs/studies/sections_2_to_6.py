@@ -15,11 +15,11 @@ from ml_collections import ConfigDict
 MINUTES = {
     'finite_context': (1.0, 2.3),
     'gradient_flow': (2.3, 12.4),
-    'memory': (2.0, 16.0),
+    'memory': (2.0, 18.0),
     'gating': (1.0, 2.0),
     'complexity': (1.3, 3.0),
     'parallelism': (1.5, 2.7),
-    'attention_parts': (1.5, 7.0),
+    'attention_parts': (1.5, 9.0),
     'architectures': (1.5, 6.5),
     'scaling': (0.7, 4.4),
 }

@@ -121,7 +121,7 @@ def _lead(claims: Sequence[Entry], beside: Sequence[Entry]) -> list[Any]:
         Paragraph(
             'A tutorial on the road from recurrent networks to large language models makes these '
             'claims. Each was put to the test with its threshold fixed before; the verdicts below '
-            'follow from what was measured and counted by a rule, and no reading of it.'
+            'follow by a rule from what was measured and counted.'
         ),
         Paragraph(tuple(told)),
     ]
