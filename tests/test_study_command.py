@@ -19,46 +19,36 @@ COMPLEXITY = {  # a few seconds; all of it but the clock's cell comes out the sa
     'unrolled': '((3,3,2),)',
     'timed': '((3,3,4),)',
 }
-PARALLELISM = {
+FINITE_CONTEXT = {
     'num_devices': 1,
     'seeds': '(0,1)',
-    'rounds': 2,
-    'block_seconds': 0.0001,
-    'families': "('gru','transformer')",
-    'cases': "('gru',)",
-    'solved_lengths': '(4,8)',
-    'solved_rounds': 1,
-    'lengths': '(4,8)',
-    'tokens': 8,
-    'models.gru.hidden_size': 4,
-    'models.transformer.hidden_size': 4,
-    'models.transformer.num_heads': 2,
-    'solved.gru.model.hidden_size': 2,
-    'language.tokens': 8,
-    'language.vocab_size': 5,
-    'language.training_lengths': '(2,)',
-    'language.decoding_lengths': '(34,40)',
-    'language.gru.hidden_size': 4,
-    'language.transformer.hidden_size': 4,
-    'language.transformer.num_heads': 2,
-    'language.transformer.num_layers': 1,
+    'ngram.orders': '(2,3)',
+    'ngram.distances': '(1,2,3,4)',
+    'ngram.examples': 50,
+    'network.distances': '(6,7)',
+    'network.beyond': '(7,)',
+    'network.training.steps': 2,
+    'network.training.windowed_steps': 2,
+    'network.training.chunk': 2,
+    'network.training.batch_size': 2,
+    'network.training.test_examples': 20,
 }
 TWO = """
 from ml_collections import ConfigDict
 
-from configs.studies import complexity, parallelism
+from configs.studies import complexity, finite_context
 
 
 def get_config():
+    context = finite_context.get_config('quick')
+    del context.network.recurrent['rnn'], context.network.recurrent['lstm']
+    del context.network.windowed['two_layers']
     return ConfigDict(
         dict(
             num_devices=1,
             # Told in the tutorial's order, whatever the order here.
-            studies=dict(
-                parallelism=parallelism.get_config('quick'),
-                complexity=complexity.get_config('quick'),
-            ),
-            minutes=dict(parallelism=3.0, complexity=1.0),
+            studies=dict(complexity=complexity.get_config('quick'), finite_context=context),
+            minutes=dict(complexity=1.0, finite_context=3.0),
         )
     )
 """
@@ -84,7 +74,9 @@ def both(tmp_path_factory):
     """Two studies that nobody interrupted: their folder and what was said."""
     folder = tmp_path_factory.mktemp('both')
     (folder / 'two.py').write_text(TWO)
-    small = flags(COMPLEXITY, 'studies.complexity.') + flags(PARALLELISM, 'studies.parallelism.')
+    small = flags(COMPLEXITY, 'studies.complexity.') + flags(
+        FINITE_CONTEXT, 'studies.finite_context.'
+    )
     status, out, err = run(
         'study', f'--config={folder / "two.py"}', *small, f'--workdir={folder / "run"}'
     )
@@ -136,14 +128,14 @@ def test_a_killed_study_goes_on_and_repeats_nothing(both, tmp_path):
 def test_several_studies_run_in_order_and_say_what_is_left(both):
     folder, out = both
     heads = [line for line in out.splitlines() if line.startswith('study ')]
-    assert heads[0] == 'study 1 of 2: complexity (0 min so far, about 4 min left)'
-    # The second is expected to take three times as long as the first took.
-    assert re.fullmatch(r'study 2 of 2: parallelism \(\d min so far, about \d min left\)', heads[1])
+    assert heads[0] == 'study 1 of 2: finite_context (0 min so far, about 4 min left)'
+    # The second is expected to take a third of what the first took.
+    assert re.fullmatch(r'study 2 of 2: complexity \(\d min so far, about \d min left\)', heads[1])
     assert len(heads) == 2
-    places = [out.index(text) for text in (heads[0], 'complexity [1/5]', heads[1])]
-    places += [out.index(text) for text in ('parallelism [1/8]', 'minutes. A page of it:')]
+    places = [out.index(text) for text in (heads[0], 'finite_context [1/5]', heads[1])]
+    places += [out.index(text) for text in ('complexity [1/5]', 'minutes. A page of it:')]
     assert places == sorted(places)
-    for name, last in (('complexity', 5), ('parallelism', 8)):
+    for name, last in (('finite_context', 5), ('complexity', 5)):
         lines = [line for line in out.splitlines() if line.startswith(f'{name} [')]
         assert len(lines) == last
         assert all(re.search(r': \d+\.\d s, about \d+ (s|min) left$', line) for line in lines[:-1])
