@@ -12,11 +12,10 @@ from experiments.studies.complexity_pictures import (
     FAMILIES,
     GATED,
     plot,
-    sizes_of,
-    sweeps,
     times_rnn,
     with_article,
 )
+from experiments.studies.complexity_sweeps import sizes_of, sweeps
 from nlp_models import costs, models
 from nlp_models.analysis import cell_costs, verdicts
 from nlp_models.analysis.cell_costs import Shape

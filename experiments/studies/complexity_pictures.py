@@ -2,66 +2,26 @@
 
 import math
 import statistics
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any
 
-from nlp_models.analysis import drawing, parallel_time
+from experiments.studies.complexity_sweeps import SIZE, Sweep, sizes_of, sweeps
+from nlp_models.analysis import drawing
 from nlp_models.analysis.study import Evidence, Picture
 
 GATED = ('lstm', 'gru')
 FAMILIES = ('rnn', *GATED)
-SIZE = 'nh + h²'
-
-
-class Sweep(NamedTuple):
-    """Cells that differ in one thing.
-
-    Attributes:
-      axis: what they differ in: 'T' or `SIZE`.
-      held: what is the same, as text.
-      points: (place on the axis, value), ascending.
-    """
-
-    axis: str
-    held: str
-    points: list[tuple[int, Any]]
-
-    def exponents(self, rows: Sequence[Sequence[float]]) -> list[float]:
-        """Slopes of log value against log place: of each point its values, one a repetition."""
-        return parallel_time.exponents([place for place, _ in self.points], rows)
-
-
-def sweeps(evidence: Evidence, what: str) -> list[Sweep]:
-    """Over T at the n and h with most of them, over nh + h² at the T with most; those there are."""
-    sizes: dict[tuple, list] = {}
-    lengths: dict[int, list] = {}
-    for key, value in evidence.select(what=what):
-        n, h, length = key['input'], key['hidden'], key['length']
-        sizes.setdefault((n, h), []).append((length, value))
-        lengths.setdefault(length, []).append((n * h + h * h, value))
-    found = []
-    for axis, groups in (('T', sizes), (SIZE, lengths)):
-        if not groups:
-            continue
-        at, points = max(groups.items(), key=lambda group: len(group[1]))
-        if len({place for place, _ in points}) >= 2:
-            held = _of_size(*at) if isinstance(at, tuple) else f'T = {at}'
-            found.append(Sweep(axis, held, sorted(points, key=lambda point: point[0])))
-    return found
+# Of what grows: its label, and its numbers of a cell and family, one a repetition.
+GROWING: dict[str, tuple[str, Callable[[Any, str], list[float]]]] = {
+    'clock': ('ms, forward\nand backward', lambda v, n: [1e3 * s for s in v['both'][n]]),
+    'operations': ('all operations,\nMFLOP', lambda v, n: [1e-6 * v[n]['compiled']]),
+    'memory': ('kept for\nbackward, MB', lambda v, n: [1e-6 * v[n]['kept_in_all']]),
+}
 
 
 def with_article(name: str) -> str:
     """A cell as it is written in a sentence."""
     return f'a{"" if name == "gru" else "n"} {name.upper()}'
-
-
-def sizes_of(key: dict) -> str:
-    """A cell's n, h and T as text."""
-    return f'{_of_size(key["input"], key["hidden"])} and T = {key["length"]}'
-
-
-def _of_size(n: int, h: int) -> str:
-    return f'n = h = {h}' if n == h else f'n = {n} and h = {h}'
 
 
 def times_rnn(seconds: dict[str, list[float]], name: str) -> list[float]:
@@ -72,14 +32,15 @@ def times_rnn(seconds: dict[str, list[float]], name: str) -> list[float]:
 def plot(evidence: Evidence) -> list[Picture]:
     """Of proportions, and of growth with T and with n and h; what there is."""
     found = [_plot_clock(evidence), _plot_proportions(evidence)]
-    for axis, name, draw in (('T', 'length', _plot_length), (SIZE, 'size', _plot_size)):
+    # Programs whose steps are written out are no longer than a few steps.
+    for axis, name, kinds in (
+        ('T', 'length', ('clock', 'memory')),
+        (SIZE, 'size', ('clock', 'operations', 'memory')),
+    ):
         by = {
-            what: sweep
-            for what in ('clock', 'memory', 'operations')
-            for sweep in sweeps(evidence, what)
-            if sweep.axis == axis
+            what: sweep for what in kinds for sweep in sweeps(evidence, what) if sweep.axis == axis
         }
-        found.append(draw(by, f'complexity_{name}'))
+        found.append(_growth(by, f'complexity_{name}'))
     return [picture for picture in found if picture is not None]
 
 
@@ -172,36 +133,9 @@ def _largest(cell: tuple[dict, Any]) -> tuple[int, int]:
     return cell[0]['hidden'], cell[0]['input']
 
 
-def _plot_length(by: dict[str, Sweep], name: str) -> Picture | None:
-    """Seconds and bytes against T."""
-    return _growth(
-        {
-            'clock': ('ms, forward\nand backward', lambda v, n: [1e3 * s for s in v['both'][n]]),
-            'memory': ('kept for\nbackward, MB', lambda v, n: [1e-6 * v[n]['kept_in_all']]),
-        },
-        by,
-        name,
-    )
-
-
-def _plot_size(by: dict[str, Sweep], name: str) -> Picture | None:
-    """Seconds, operations and bytes against nh + h²."""
-    return _growth(
-        {
-            'clock': ('ms, forward\nand backward', lambda v, n: [1e3 * s for s in v['both'][n]]),
-            'operations': ('all operations,\nMFLOP', lambda v, n: [1e-6 * v[n]['compiled']]),
-            'memory': ('kept for\nbackward, MB', lambda v, n: [1e-6 * v[n]['kept_in_all']]),
-        },
-        by,
-        name,
-    )
-
-
-def _growth(
-    kinds: dict[str, tuple[str, Callable[[Any, str], list[float]]]], by: dict[str, Sweep], name: str
-) -> Picture | None:
-    """A panel each, with a line of slope 1 through an RNN's last point."""
-    kinds = {what: kind for what, kind in kinds.items() if what in by}
+def _growth(by: dict[str, Sweep], name: str) -> Picture | None:
+    """A panel of each kind, with a line of slope 1 through an RNN's last point."""
+    kinds = {what: kind for what, kind in GROWING.items() if what in by}
     if not kinds:
         return None
     figure, panels = drawing.figure(len(kinds))
@@ -218,11 +152,7 @@ def _growth(
         end = statistics.fmean(lines['rnn'][last])
         style: dict[str, Any] = dict(color=drawing.INK, linestyle=':', linewidth=1.2)
         axes.plot([first, last], [end * first / last, end], **style)
-        low, high = axes.get_ylim()
-        ticks = drawing.round_numbers(low, high)
-        axes.set_yticks(ticks, [f'{tick:g}' for tick in ticks])
-        axes.yaxis.minorticks_off()
-        axes.set_ylim(low, high)
+        drawing.levels(axes)
         slopes = [
             statistics.fmean(sweep.exponents([line[place] for place, _ in sweep.points]))
             for line in lines.values()

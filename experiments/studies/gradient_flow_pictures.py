@@ -79,53 +79,49 @@ def _plot_distance(evidence: Evidence) -> Picture:
 
 def _plot_carried(evidence: Evidence) -> Picture:
     """Through h and through C, along texts of the task."""
-    trained = _trained(evidence)
-    curves = {
-        when: {
-            name: trained[family][when][path or 'steps'] for name, (family, path) in CELLS.items()
-        }
-        for when in ('before', 'after')
-    }
-    figure = _before_and_after(evidence, curves, 1, CARRIED, '‖∂c_T/∂c_t‖')
-    before, after = (_list(_means(one), CARRIED) for one in curves.values())
-    caption = (
-        f'Along texts of the task, slopes in nats a step before training: {before}. After: '
-        f'{after}. {_scores(evidence)}'
-    )
+    lines = {name: (family, path or 'steps') for name, (family, path) in CELLS.items()}
+    figure, slopes = _before_and_after(evidence, lines, 1, CARRIED, '‖∂c_T/∂c_t‖')
+    caption = f'Along texts of the task, slopes in nats a step {slopes}'
     return Picture('carried_by_distance', (3, 6), caption, figure)
 
 
 def _plot_losses(evidence: Evidence) -> Picture:
     """What of the loss at the end reaches each input."""
     names = {'rnn': 'tanh RNN', 'transformer': 'attention'}
-    lines = {'rnn': 'rnn_tanh', 'sigmoid RNN': 'rnn_sigmoid'}
-    lines |= {name: name for name in (*GATED, 'transformer')}
-    trained = _trained(evidence)
-    curves = {
-        when: {line: trained[family][when]['loss'] for line, family in lines.items()}
-        for when in ('before', 'after')
-    }
-    figure = _before_and_after(evidence, curves, 0, names, '‖∂L/∂x_t‖')
-    before, after = (_list(_means(one), names) for one in curves.values())
+    families = {'rnn': 'rnn_tanh', 'sigmoid RNN': 'rnn_sigmoid'}
+    families |= {name: name for name in (*GATED, 'transformer')}
+    lines = {name: (family, 'loss') for name, family in families.items()}
+    figure, slopes = _before_and_after(evidence, lines, 0, names, '‖∂L/∂x_t‖')
     caption = (
-        f'Gradient of the loss at the last place with respect to each input of the task, slopes in '
-        f'nats a step before training: {before}. After: {after}. {_scores(evidence)}'
+        'Gradient of the loss at the last place with respect to each input of the task, slopes in '
+        f'nats a step {slopes}'
     )
     return Picture('loss_by_distance', (3, 6, 7), caption, figure)
 
 
 def _before_and_after(
-    evidence: Evidence, curves: dict[str, Any], first: int, names: dict[str, str], what: str
-) -> Any:
+    evidence: Evidence,
+    lines: dict[str, tuple[str, str]],
+    first: int,
+    names: dict[str, str],
+    what: str,
+) -> tuple[Any, str]:
+    """Two panels of lines, each of a family and what was fitted, and a sentence on their slopes."""
+    trained = _trained(evidence)
+    curves = {
+        when: {name: trained[family][when][fit] for name, (family, fit) in lines.items()}
+        for when in ('before', 'after')
+    }
     figure, panels = drawing.figure(2)
     # Distance d of the task is d tokens before what is to be said, d − 1 before the last read.
     key = evidence.config['trained']['setting']['distance'] - 1
-    for axes, (when, lines) in zip(panels, curves.items(), strict=True):
-        drawing.against(axes, _log10(lines, first), names=names, ylabel=f'{what}, log₁₀')
+    for axes, (when, rows) in zip(panels, curves.items(), strict=True):
+        drawing.against(axes, _log10(rows, first), names=names, ylabel=f'{what}, log₁₀')
         axes.set_title(f'{when} training', fontsize=drawing.FONT, loc='right', pad=-12)
         axes.axvline(key, color=drawing.INK, linestyle=':', linewidth=1.2)
     panels[-1].set_xlabel('distance T − t (steps); dotted: the key’s in training')
-    return figure
+    before, after = (_list(_means(rows), names) for rows in curves.values())
+    return figure, f'before training: {before}. After: {after}. {_scores(evidence)}'
 
 
 def _trained(evidence: Evidence) -> dict[str, Any]:

@@ -123,18 +123,8 @@ def _exploding(evidence: Evidence) -> list[Criterion]:
 
 def _derivatives_alone(evidence: Evidence) -> list[Criterion]:
     limits, found = evidence.thresholds, []
-    for family, activation in RNNS.items():
-        cells = {
-            f'{activation} at {_at(radius, std)}': step(evidence, family, std, radius)
-            for std in stds(evidence)
-            for radius in evidence.config['vanishing_radii']
-        } | {
-            f'{activation} at {_at(radius, std)}, Gaussian weights': step(
-                evidence, family, std, radius, gaussian=True
-            )
-            for std in stds(evidence)
-            for radius in evidence.config['gaussian_radii']
-        }
+    for family in RNNS:
+        cells = _fresh(evidence, family, evidence.config['vanishing_radii'])
         for condition, cell in cells.items():
             measured = np.array(cell['rate'])
             errors = [
@@ -158,14 +148,20 @@ def _derivatives_alone(evidence: Evidence) -> list[Criterion]:
     ]
 
 
+def _fresh(evidence: Evidence, family: str, radii: Any) -> dict[str, Any]:
+    """By condition: orthogonal weights at some radii, Gaussian ones at those that were measured."""
+    found = {}
+    for words, tried in (('', radii), (', Gaussian weights', evidence.config['gaussian_radii'])):
+        for std in stds(evidence):
+            for radius in tried:
+                condition = f'{RNNS[family]} at {_at(radius, std)}{words}'
+                found[condition] = step(evidence, family, std, radius, gaussian=bool(words))
+    return found
+
+
 def chain_rule(evidence: Evidence, family: str) -> tuple[float, ...]:
     """How far the rate of ∏ diag(f′) W is from the measured one, at worst, one a seed."""
-    cells = [step(evidence, family, s, r) for s in stds(evidence) for r in evidence.config['radii']]
-    cells += [
-        step(evidence, family, std, radius, gaussian=True)
-        for std in stds(evidence)
-        for radius in evidence.config['gaussian_radii']
-    ]
+    cells = _fresh(evidence, family, evidence.config['radii']).values()
     errors = [np.subtract(c['predicted']['with_weights']['rate'], c['rate']) for c in cells]
     return tuple(np.abs(errors).max(axis=0).tolist())
 

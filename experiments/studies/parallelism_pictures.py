@@ -29,15 +29,6 @@ def _ticks(axes: Any, places: Any) -> None:
     axes.minorticks_off()
 
 
-def _levels(axes: Any) -> None:
-    """Writes round numbers beside a logarithmic vertical axis."""
-    low, high = axes.get_ylim()
-    ticks = drawing.round_numbers(low, high)
-    axes.set_yticks(ticks, [f'{tick:,g}' if tick < 1e6 else f'{tick:g}' for tick in ticks])
-    axes.yaxis.minorticks_off()
-    axes.set_ylim(low, high)
-
-
 def _plot_solved(evidence: Evidence) -> Picture:
     """Operations that wait, and how many times as fast as the scan, forward."""
     figure, (top, bottom) = drawing.figure(2)
@@ -64,8 +55,8 @@ def _plot_solved(evidence: Evidence) -> Picture:
     log['ylim'] = (min(means) / 2, 2 * max(1, *means))
     drawing.against(bottom, speed, names=NAMES, ylabel=label, xlabel='T (steps)', **log)
     drawing.threshold(bottom, 1.0, 'as fast')
-    _levels(top)
-    _levels(bottom)
+    drawing.levels(top)
+    drawing.levels(bottom)
     _ticks(bottom, waiting['gru'])
     longest = max(waiting['gru'])
     iterations = {
@@ -107,7 +98,7 @@ def _plot_growth(evidence: Evidence) -> Picture:
         label = f'ms, forward and backward\n{text}'
         names = {'transformer': 'transformer'}
         drawing.against(axes, lines, names=names, xscale='log', yscale='log', ylabel=label)
-        _levels(axes)
+        drawing.levels(axes)
         slopes = {
             name: statistics.fmean(parallel_time.exponents(lengths, value['seconds']))
             for name, value in cells.items()
@@ -141,7 +132,7 @@ def _plot_language(evidence: Evidence) -> Picture:
     labels = ('training\n1000 tokens/s', 'decoding\nms/token', 'state of a text\nkB')
     for axes, lines, label in zip(panels, (speed, cost, state), labels, strict=True):
         drawing.against(axes, lines, xscale='log', yscale='log', ylabel=label)
-        _levels(axes)
+        drawing.levels(axes)
     panels[-1].set_xlabel('length (tokens)')
     lengths = sorted(set(cost['gru']) | set(speed['gru']))
     _ticks(panels[-1], lengths)

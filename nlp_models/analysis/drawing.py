@@ -102,6 +102,15 @@ def figure(rows: int, *, share: bool = True) -> tuple['matplotlib.figure.Figure'
     return figure, list(panels)
 
 
+def levels(axes: 'matplotlib.axes.Axes') -> None:
+    """Writes round numbers beside a logarithmic vertical axis, whose limits stay."""
+    low, high = axes.get_ylim()
+    ticks = round_numbers(low, high)
+    axes.set_yticks(ticks, [f'{tick:,g}' if tick < 1e6 else f'{tick:g}' for tick in ticks])
+    axes.yaxis.minorticks_off()
+    axes.set_ylim(low, high)
+
+
 def spaced(lengths: Sequence[int]) -> list[int]:
     """Returns lengths to write below a logarithmic axis: those that leave each other room."""
     room = math.log(lengths[-1] / lengths[0]) / 8

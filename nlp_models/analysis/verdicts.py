@@ -113,7 +113,6 @@ def outcome(criterion: Criterion) -> dict[str, Any]:
         'tolerance': c.tolerance,
         'values': list(c.values),
         'seeds': 0 if c.exact else len(c.values),
-        'exact': c.exact,
         'control': c.control,
     }
     bad = [v for v in c.values if not math.isfinite(v)]
