@@ -1,6 +1,7 @@
-"""Write a trained model as a folder that Hugging Face loads, and `init_from` too.
+"""Write a trained model as a folder that Hugging Face loads, and `init_from` too; or an adapter.
 
 python -m experiments.export --workdir=runs/gpt2 --output=models/gpt2
+python -m experiments.export --workdir=runs/lora --output=adapters/lora --adapter
 """
 
 from absl import flags
@@ -10,10 +11,19 @@ from experiments import command
 _WORKDIR = flags.DEFINE_string('workdir', None, "A run's folder.", required=True)
 _OUTPUT = flags.DEFINE_string('output', None, 'The folder; made if it is not there.', required=True)
 _BEST = flags.DEFINE_boolean('best', True, 'The best checkpoint, not the newest.')
+_ADAPTER = flags.DEFINE_boolean(
+    'adapter', False, 'Only what was learned on top of init_from, for init_from to read.'
+)
 
 
 def main() -> None:
     """Export."""
+    if _ADAPTER.value:
+        from nlp_models.training.adapting import save_adapter
+
+        size = save_adapter(_WORKDIR.value, _OUTPUT.value, best=_BEST.value)
+        print(f'{_OUTPUT.value}: {size:,} bytes on top of the base')
+        return
     from nlp_models.pretrained.export import export
     from nlp_models.training.trained import load_run
 

@@ -58,9 +58,12 @@ def main() -> None:
         for name, value in sorted(result.items(), key=lambda item: item[0] != 'valid_loss')
         if name.startswith('valid_')
     ]
+    trained = result.get('trained_parameters', result['parameters'])
+    trained = f', {trained:,} of them trained' if trained != result['parameters'] else ''
     print(
         f'step {result["step"]}: validation {", ".join(scores)} '
-        f'({result["parameters"]:,} parameters; {result["train_seconds"]:.1f} s of training, '
+        f'({result["parameters"]:,} parameters{trained}; '
+        f'{result["train_seconds"]:.1f} s of training, '
         f'{result["compile_seconds"]:.1f} s of compiling)'
     )
 

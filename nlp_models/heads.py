@@ -65,19 +65,19 @@ def language_model(ends: Ends, body: SequenceModel, context: int | None) -> Lang
     def start(params: Params, batch_size: int, max_length: int = 0) -> State:
         return body.start(params['body'], batch_size, max_length)
 
-    def apply(
-        params: Params,
-        state: State,
-        tokens: Int[Array, 'B T'],
-        *,
-        lengths: Int[Array, 'B'] | None = None,
-        key: Key | None = None,
-    ) -> tuple[State, Float[Array, 'B T V']]:
+    def vectors(
+        params: Params, state: State, tokens: Int[Array, 'B T'], *, lengths=None, key=None
+    ) -> tuple[State, Float[Array, 'B T D']]:
         x = embed(ends, params['embed'], tokens)
-        state, y = body.apply(params['body'], state, x, lengths=lengths, key=key)
+        return body.apply(params['body'], state, x, lengths=lengths, key=key)
+
+    def apply(
+        params: Params, state: State, tokens: Int[Array, 'B T'], *, lengths=None, key=None
+    ) -> tuple[State, Float[Array, 'B T V']]:
+        state, y = vectors(params, state, tokens, lengths=lengths, key=key)
         return state, logits(ends, params, y)
 
-    return LanguageModel(init, start, apply, context)
+    return LanguageModel(init, start, apply, context, vectors)
 
 
 def vector_model(
@@ -209,14 +209,14 @@ def text_encoder(
       body: the encoder; `ends.width` is its width.
       num_segments: how many sentences a row may hold that are told apart; 0 for no such embedding.
       context: the longest row, or None.
-      masked_head: σ of the masked-token head, a key of `ACTIVATIONS`; None for no head.
+      masked_head: σ of its head, a key of `ACTIVATIONS`; None for none.
       norm_epsilon: of its LayerNorm.
       backward: how the head is differentiated, 'custom' or 'autodiff' (`operations.layer_norm`).
 
     Returns:
       The model, with parameters `embed`, `body` and, with a masked-token head, `head`.
     """
-    # What is compared with the embedding has to be as wide as that.
+    # What is compared with the embedding has to be as wide.
     out_size = ends.embed_size if ends.tie_embeddings else ends.width
 
     def init(key: Key) -> Params:

@@ -14,7 +14,13 @@ from nlp_models import heads, ngram
 from nlp_models.attention.decoder import make_decoder
 from nlp_models.attention.encoder import make_encoder
 from nlp_models.attention.encoder_decoder import make_conditioned_decoder
-from nlp_models.attention.fields import DTYPES, block_config, choose, layer_options
+from nlp_models.attention.fields import (
+    DTYPES,
+    adapter_options,
+    block_config,
+    choose,
+    layer_options,
+)
 from nlp_models.errors import InputError, require
 from nlp_models.recurrent import ablations, adjoints, cells, diagonals, linear
 from nlp_models.recurrent.cells import Cell
@@ -274,6 +280,8 @@ def _recurrent(model: Any, vocab_size: int, max_length: int, source_length: int)
         True,
         f'must be False where architecture is {model.architecture}',
     )
+    size = adapter_options(model)['adapter_size']
+    require(size == 0, 'model.adapter_size', size, 'must be 0: adapters are for recurrent decoders')
     encoder = make_recurrent_encoder(cell, input_size=ends.embed_size, **common)
     if model.architecture == 'encoder':
         return heads.text_encoder(
@@ -314,12 +322,14 @@ def _stack_options(model: Any, cell: Cell) -> dict[str, Any]:
 
 
 def _recurrent_decoder(model: Any, cell: Cell, input_size: int, common: dict) -> SequenceModel:
+    adapters = adapter_options(model)
     if not model.residual:
-        return make_stack(cell, input_size=input_size, **common)
+        size = adapters['adapter_size']
+        return make_stack(cell, input_size=input_size, adapter_size=size, **common)
     require(
         input_size == model.hidden_size,
         'model.embed_size',
         input_size,
         f'must equal hidden_size, {model.hidden_size}, or be 0, where layers are residual',
     )
-    return make_residual_stack(cell, **common, backward=model.backward)
+    return make_residual_stack(cell, **common, **adapters, backward=model.backward)

@@ -61,6 +61,46 @@ def digests(tree: Any) -> dict[str, str]:
     return result
 
 
+def flatten(tree: dict[str, Any]) -> dict[str, Any]:
+    """The leaves of nested dicts by path, `body/layer_0/attention/out/kernel`, in sorted order."""
+    found: dict[str, Any] = {}
+    map_with_path(found.__setitem__, tree)
+    return found
+
+
+def unflatten(leaves: dict[str, Any]) -> dict[str, Any]:
+    """Nested dicts again: undoes `flatten`."""
+    tree: dict[str, Any] = {}
+    for path, leaf in leaves.items():
+        *parts, last = path.split('/')
+        place = tree
+        for part in parts:
+            place = place.setdefault(part, {})
+        place[last] = leaf
+    return tree
+
+
+def split(tree: dict[str, Any], chosen: Callable[[str], bool]) -> tuple[dict, dict]:
+    """Two trees of nested dicts: the leaves whose paths are chosen, and the others.
+
+    Args:
+      tree: nested dicts.
+      chosen: of a path.
+
+    Returns:
+      (chosen, others), each without what it has no leaf of.
+    """
+    leaves = flatten(tree)
+    picked = {path: leaf for path, leaf in leaves.items() if chosen(path)}
+    rest = {path: leaf for path, leaf in leaves.items() if path not in picked}
+    return unflatten(picked), unflatten(rest)
+
+
+def merge(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
+    """The leaves of both in one tree; where both have one, the other's. Undoes `split`."""
+    return unflatten(flatten(one) | flatten(other))
+
+
 def stack_layers(tree: dict[str, Any]) -> dict[str, Any]:
     """Put the subtrees `layer_0`, `layer_1`, … into one, `layers`, along a new first axis.
 

@@ -94,12 +94,15 @@ class LanguageModel(NamedTuple):
         `[B, T]` int32 and logits `[B, T, V]` float32: `log_softmax(logits)[:, t]` is the model's
         distribution of token t+1.
       context: how many tokens `apply` may be given in all from `start` on; None for no bound.
+      vectors: as `apply`, but `[B, T, D]` what the head makes its logits of; None for a model that
+        has none, an n-gram.
     """
 
     init: Callable[..., Params]
     start: Callable[..., State]
     apply: Callable[..., tuple[State, jax.Array]]
     context: int | None
+    vectors: Callable[..., tuple[State, jax.Array]] | None = None
 
 
 class TextEncoder(NamedTuple):

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from nlp_models import operations
+from nlp_models.attention import bottleneck
 from nlp_models.attention import cache as kv
 from nlp_models.attention.attend import attend
 from nlp_models.attention.config import ACTIVATIONS, BlockConfig
@@ -166,7 +167,8 @@ class Block(nn.Module):
     post:  x ← LN(x + Attention(x));  x ← LN(x + Cross(x, memory));  x ← LN(x + FFN(x))
     none:  x ← x + Attention(x);  x ← x + Cross(x, memory);  x ← x + FFN(x)
 
-    Without skip connections the `x +` is gone from each.
+    Without skip connections the `x +` is gone from each. With `adapter_size` an adapter is behind
+    attention and feed-forward, or behind feed-forward alone (`bottleneck.has`).
     """
 
     config: BlockConfig
@@ -191,6 +193,10 @@ class Block(nn.Module):
                 y = nn.Dropout(c.dropout_rate, deterministic=False)(
                     y, rng=jax.random.fold_in(key, index)
                 )
+            of = name.removesuffix('_norm')
+            if c.adapter_size and bottleneck.has(c.adapter_placement, of):
+                named: Any = dict(name=f'{of}_{bottleneck.NAME}')
+                y = bottleneck.Bottleneck(c.adapter_size, c.backward, c.dtype, **named)(y)
             y = x + y if c.skip_connections else y
             return (norm(y) if norm and c.norm == 'post' else y), aux
 

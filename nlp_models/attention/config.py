@@ -75,6 +75,8 @@ class BlockConfig:
         attention is not causal).
       backward: of dense layers, GELU and LayerNorm, 'custom' where ours is faster; 'autodiff' for
         JAX's, which forward-mode derivatives need (and 'plain' attention).
+      adapter_size: units between the two layers of the adapters (`bottleneck`); 0 for none.
+      adapter_placement: 'houlsby' or 'pfeiffer' (`bottleneck.has`).
       dtype: compute dtype; parameters are float32.
     """
 
@@ -100,6 +102,8 @@ class BlockConfig:
     attention: str = 'auto'
     window: int = 0
     backward: str = 'custom'
+    adapter_size: int = 0
+    adapter_placement: str = 'houlsby'
     dtype: Any = jnp.float32
 
     @property

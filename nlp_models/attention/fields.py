@@ -5,6 +5,7 @@ from typing import Any
 import jax.numpy as jnp
 
 from nlp_models.attention.attend import IMPLEMENTATIONS
+from nlp_models.attention.bottleneck import PLACEMENTS
 from nlp_models.attention.config import (
     ACTIVATIONS,
     NORM_TYPES,
@@ -95,8 +96,24 @@ def block_config(model: Any) -> BlockConfig:
         attention='plain' if backward == 'autodiff' else attention,
         window=model.window,
         backward=backward,
+        **adapter_options(model),
         dtype=choose(model, 'dtype', DTYPES),
     )
+
+
+def adapter_options(model: Any) -> dict[str, Any]:
+    """The adapters that a `model` group asks for; none where it does not name them.
+
+    Raises:
+      InputError: for a value that is out of range.
+    """
+    size, placement = model.get('adapter_size', 0), model.get('adapter_placement', PLACEMENTS[0])
+    require(size >= 0, 'model.adapter_size', size, 'must be at least 1, or 0 for no adapters')
+    known = ', '.join(PLACEMENTS)
+    require(
+        placement in PLACEMENTS, 'model.adapter_placement', placement, f'must be one of {known}'
+    )
+    return {'adapter_size': size, 'adapter_placement': placement}
 
 
 def layer_options(model: Any) -> dict[str, Any]:

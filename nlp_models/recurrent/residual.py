@@ -6,6 +6,7 @@ from typing import Any, cast
 import jax
 import jax.numpy as jnp
 
+from nlp_models.attention import bottleneck
 from nlp_models.attention.blocks import FeedForward, Norm
 from nlp_models.attention.config import BlockConfig
 from nlp_models.recurrent import sequential
@@ -24,6 +25,8 @@ def make_residual_stack(
     forget_bias: float = 1.0,
     evaluate: Callable = sequential.scan,
     backward: str = 'custom',
+    adapter_size: int = 0,
+    adapter_placement: str = 'houlsby',
 ) -> SequenceModel:
     """A stack of residual blocks, each with a recurrent layer where a transformer has attention.
 
@@ -45,10 +48,16 @@ def make_residual_stack(
       forget_bias: see `stack.init_cell`.
       evaluate: see `stack.make_stack`.
       backward: of LayerNorms and feed-forward layers, as in `attention.blocks.BlockConfig`.
+      adapter_size: units of the adapters behind cell and feed-forward layer; 0 for none.
+      adapter_placement: which of the two have one (`attention.bottleneck.has`).
 
     Returns:
       A `SequenceModel` from x `[B, T, N]` to y `[B, T, N]`, in x's dtype.
     """
+    places = {'cell': 'attention', 'feed_forward': 'feed_forward'}
+    adapted = [
+        of for of, as_ in places.items() if adapter_size and bottleneck.has(adapter_placement, as_)
+    ]
 
     def parts(dtype: Any) -> tuple[Any, Any]:
         """LayerNorm and feed-forward layer, to compute in a dtype."""
@@ -69,7 +78,14 @@ def make_residual_stack(
 
         def init_layer(key: Key) -> Params:
             key_cell, key_feed_forward = jax.random.split(key)
+            adapters = {
+                f'{of}_{bottleneck.NAME}': bottleneck.init(
+                    jax.random.fold_in(key, i), hidden_size, adapter_size
+                )
+                for i, of in enumerate(adapted)
+            }
             return {
+                **adapters,
                 'cell': init_cell(
                     cell,
                     key_cell,
@@ -102,16 +118,19 @@ def make_residual_stack(
                 return y
             return dropout(jax.random.fold_in(key, place), dropout_rate, y)
 
+        def adapt(layer: Params, of: str, y: jax.Array) -> jax.Array:
+            return bottleneck.apply(layer[f'{of}_{bottleneck.NAME}'], y) if of in adapted else y
+
         new_state = []
         for i, carry in enumerate(state):
             layer = params[f'layer_{i}']
             carry, y = run_layer(
                 evaluate, cell, layer['cell'], carry, normal(layer['cell_norm'], x), lengths
             )
-            x = x + drop(y, 2 * i)
+            x = x + adapt(layer, 'cell', drop(y, 2 * i))
             y = normal(layer['feed_forward_norm'], x)
             y = cast(jax.Array, feed_forward.apply({'params': layer['feed_forward']}, y))
-            x = x + drop(y, 2 * i + 1)
+            x = x + adapt(layer, 'feed_forward', drop(y, 2 * i + 1))
             new_state.append(carry)
         return tuple(new_state), normal(params['final_norm'], x)
 

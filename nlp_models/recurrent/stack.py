@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax.nn import initializers
 
+from nlp_models.attention import bottleneck
 from nlp_models.recurrent import sequential
 from nlp_models.recurrent.cells import Cell
 from nlp_models.types import Key, Params, SequenceModel
@@ -100,6 +101,7 @@ def make_stack(
     orthogonal: bool = True,
     forget_bias: float = 1.0,
     evaluate: Callable = sequential.scan,
+    adapter_size: int = 0,
 ) -> SequenceModel:
     """A stack of recurrent layers; each reads the outputs of the one below.
 
@@ -116,6 +118,8 @@ def make_stack(
       forget_bias: see `init_cell`.
       evaluate: runs the cell over a sequence: `sequential.scan`, or a function with its signature
         (`evaluation.make_evaluation`).
+      adapter_size: units of an adapter behind each layer (`attention.bottleneck`), which its
+        output passes and its carry does not; 0 for none.
 
     Returns:
       A `SequenceModel` from x `[B, T, D]` to y `[B, T, N]`, in x's dtype.
@@ -123,7 +127,7 @@ def make_stack(
 
     def init(key: Key) -> Params:
         sizes = [input_size] + [hidden_size] * (num_layers - 1)
-        return {
+        params = {
             f'layer_{i}': init_cell(
                 cell, k, size, hidden_size, orthogonal=orthogonal, forget_bias=forget_bias
             )
@@ -131,6 +135,11 @@ def make_stack(
                 zip(jax.random.split(key, num_layers), sizes, strict=True)
             )
         }
+        for i, layer in enumerate(params.values()):
+            if adapter_size:
+                made = bottleneck.init(jax.random.fold_in(key, i), hidden_size, adapter_size)
+                layer[bottleneck.NAME] = made
+        return params
 
     def start(params: Params, batch_size: int, max_length: int = 0) -> Any:
         del params, max_length  # the state has the same size for every text
@@ -141,7 +150,10 @@ def make_stack(
         for i, carry in enumerate(state):
             if i > 0 and dropout_rate > 0 and key is not None:
                 x = dropout(jax.random.fold_in(key, i), dropout_rate, x)
-            carry, x = run_layer(evaluate, cell, params[f'layer_{i}'], carry, x, lengths)
+            layer = dict(params[f'layer_{i}'])
+            adapter = layer.pop(bottleneck.NAME, None)
+            carry, x = run_layer(evaluate, cell, layer, carry, x, lengths)
+            x = x if adapter is None else bottleneck.apply(adapter, x)
             new_state.append(carry)
         return tuple(new_state), x
 

@@ -60,7 +60,7 @@ def train_by_counting(
         seed=config.seed,
         num_devices=1,
         parameters=parameters,
-        shape=shape._asdict(),
+        shape=shape.to_json(),
     )
     score = evaluate_on_host(
         model,

@@ -8,6 +8,7 @@ import numpy as np
 from absl import logging
 
 from nlp_models.data import pairs
+from nlp_models.data.labelled import Labelled
 from nlp_models.data.masking import unigram_loss
 from nlp_models.data.pair_batches import pad
 from nlp_models.data.pairs import DrawnPairs, Pairs
@@ -17,7 +18,7 @@ from nlp_models.errors import InputError, require
 from nlp_models.generation.beam_search import beam_search
 from nlp_models.generation.decoding import generate
 from nlp_models.generation.sampling import Sampling
-from nlp_models.training import retrieval
+from nlp_models.training import classifying, retrieval
 from nlp_models.training.evaluation import evaluate, evaluate_all
 from nlp_models.training.tasks.build import build_task
 from nlp_models.training.tasks.task import Task
@@ -71,6 +72,7 @@ def judge(run: Trained, task: Task, *, num_beams: int = 1) -> Iterator[Result]:
         'masked_language_modelling': _masked,
         'sequence_to_sequence': lambda run, task, split: _seq2seq(run, task, split, num_beams),
         'contrastive': _contrastive,
+        'classification': _classification,
     }[run.config.task]
     for split in SPLITS:
         if len(getattr(task.dataset, split)) == 0:
@@ -226,6 +228,14 @@ def _contrastive(run: Trained, task: Task, split: str) -> Iterator[tuple[str, Re
         yield 'retrieval_tfidf', retrieval.scores(counted, alike)
     except ImportError:
         logging.warning("TF-IDF needs scikit-learn: pip install -e '.[metrics]'")
+
+
+def _classification(run: Trained, task: Task, split: str) -> Iterator[tuple[str, Result]]:
+    found: Labelled = getattr(task.dataset, split)
+    said = classifying.predict(run.model, run.params, found, length=run.config.sequence_length)
+    loss = -np.log(np.maximum(said[np.arange(len(found)), found.targets], 1e-38)).mean()
+    numbers = classifying.scores(found.targets, said.argmax(axis=1), said.shape[1])
+    yield 'classified', {'loss': float(loss), **numbers}
 
 
 def _training_texts(task: Task) -> list[str]:

@@ -13,7 +13,7 @@ import numpy as np
 from absl import logging
 
 from nlp_models.errors import InputError, RunError
-from nlp_models.training import checkpoints, sources
+from nlp_models.training import adapting, checkpoints, sources
 from nlp_models.training.counting import train_by_counting
 from nlp_models.training.parallel import Pipeline
 from nlp_models.training.program import Program, build_program
@@ -138,7 +138,8 @@ class _Run:
             seed=config.seed,
             num_devices=len(program.devices.devices),
             parameters=program.parameters,
-            shape=program.task.shape._asdict(),
+            trained_parameters=program.trained,
+            shape=program.task.shape.to_json(),
         )
         logging.info('Compiled the training step in %.1f s', program.compile_seconds)
         state: Any = program.init()
@@ -175,9 +176,13 @@ class _Run:
             intervals = (config.log_every, config.eval_every, config.checkpoint_every, config.steps)
             if any(step % every == 0 for every in intervals):
                 self.at_boundary(state, step)
+        self.writer.wait()
+        if 'adaptation' in config:
+            adapting.write_results(program, folder.path, self.line)
         return {
             **self.line,
             'parameters': program.parameters,
+            'trained_parameters': program.trained,
             'compile_seconds': program.compile_seconds,
         }
 

@@ -1,7 +1,7 @@
 """Optimizers and schedules from a config's `optimizer` group."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -11,11 +11,39 @@ from nlp_models import trees
 from nlp_models.errors import require
 
 OPTIMIZERS = ('adamw', 'sgd')
-SCHEDULES = ('cosine', 'linear', 'constant')
+SCHEDULES = ('cosine', 'linear', 'constant', 'slanted_triangular')
+CUT = 0.1  # share of the steps in which a slanted triangle rises
+
+
+class Parts(NamedTuple):
+    """An optimizer's two halves.
+
+    Attributes:
+      clip: what is done with all gradients together.
+      direction: what is done with each parameter's by itself.
+    """
+
+    clip: optax.GradientTransformation
+    direction: optax.GradientTransformation
 
 
 def build_optimizer(config: Any) -> optax.GradientTransformation:
-    """Everything between the gradient and the learning rate.
+    """Everything between the gradient and the learning rate: `build_parts`, one after the other.
+
+    Args:
+      config: the group.
+
+    Returns:
+      An optax transformation.
+
+    Raises:
+      InputError: for a value out of range.
+    """
+    return optax.chain(*build_parts(config))
+
+
+def build_parts(config: Any) -> Parts:
+    """What is done with the gradients, before the learning rate.
 
     The global norm is clipped first (Pascanu et al. 2013), then AdamW's direction is taken
     (Loshchilov & Hutter 2019), with decay on matrices alone: biases and LayerNorm's gains, which
@@ -26,7 +54,7 @@ def build_optimizer(config: Any) -> optax.GradientTransformation:
       config: the group: `name`, `b1`, `b2`, `weight_decay`, `clip_norm`.
 
     Returns:
-      An optax transformation.
+      The parts.
 
     Raises:
       InputError: for a value out of range.
@@ -42,16 +70,17 @@ def build_optimizer(config: Any) -> optax.GradientTransformation:
         config.name,
         f'must be one of {", ".join(OPTIMIZERS)}',
     )
-    parts = []
+    clip = optax.identity()
     if config.clip_norm > 0:
-        parts.append(optax.clip_by_global_norm(config.clip_norm))
+        clip = optax.clip_by_global_norm(config.clip_norm)
+    parts = []
     if config.name == 'adamw':
         parts.append(optax.scale_by_adam(config.b1, config.b2))
     elif config.b1 > 0:
         parts.append(optax.trace(config.b1))
     if config.weight_decay > 0:
         parts.append(optax.add_decayed_weights(config.weight_decay, mask=_is_matrix))
-    return optax.chain(*parts) if parts else optax.identity()
+    return Parts(clip, optax.chain(*parts) if parts else optax.identity())
 
 
 def _is_matrix(params: Any) -> Any:
@@ -67,8 +96,10 @@ def build_schedule(config: Any) -> Callable[[Any, Any], jax.Array]:
     """The learning rate as a function of the step and of the total number of steps.
 
     It rises linearly over `warmup_steps`, then falls to `final_learning_rate_ratio` of its peak:
-    along half a cosine (Loshchilov & Hutter 2017), along a line, or not at all. The total is an
-    argument, not a constant, so one compiled step serves for every length of training.
+    along half a cosine (Loshchilov & Hutter 2017), along a line, or not at all. A slanted triangle
+    (Howard & Ruder 2018, equation 3) rises from that ratio of its peak (1/32 of it, in the paper)
+    over the first tenth of the steps, and falls back to it along a line. The total is an argument,
+    not a constant, so one compiled step serves for every length of training.
 
     Args:
       config: the group: `schedule`, `learning_rate`, `warmup_steps`, `final_learning_rate_ratio`.
@@ -89,7 +120,15 @@ def build_schedule(config: Any) -> Callable[[Any, Any], jax.Array]:
     require(peak > 0, 'optimizer.learning_rate', peak, 'must be above 0')
     warmup = config.warmup_steps
     require(warmup >= 0, 'optimizer.warmup_steps', warmup, 'must be at least 0')
+    slanted = config.schedule == 'slanted_triangular'
+    should = 'must be 0 for slanted_triangular, which rises over a tenth of the steps'
+    require(not slanted or warmup == 0, 'optimizer.warmup_steps', warmup, should)
     require(0 <= ratio <= 1, 'optimizer.final_learning_rate_ratio', ratio, 'must be in [0, 1]')
+
+    def triangle(step, total_steps):
+        cut = jnp.maximum(jnp.floor(total_steps * CUT), 1)
+        p = jnp.where(step < cut, step / cut, 1 - (step - cut) / (cut * (1 / CUT - 1)))
+        return jnp.asarray(peak * (ratio + (1 - ratio) * jnp.clip(p, 0, 1)), jnp.float32)
 
     def schedule(step, total_steps):
         rise = (step + 1) / max(warmup, 1)
@@ -102,4 +141,4 @@ def build_schedule(config: Any) -> Callable[[Any, Any], jax.Array]:
             fall = jnp.ones_like(done)
         return jnp.asarray(peak * jnp.minimum(rise, 1) * fall, jnp.float32)
 
-    return schedule
+    return triangle if slanted else schedule

@@ -7,8 +7,10 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+import optax
 
 from nlp_models import trees
+from nlp_models.adaptation import building, rules
 from nlp_models.errors import InputError, require
 from nlp_models.training import optimizers, parallel, sources
 from nlp_models.training.evaluation import evaluate
@@ -32,6 +34,8 @@ class Program(NamedTuple):
       eval_step: `(params, batch) -> sums`, compiled.
       schedule: `(step, total_steps) -> rate`.
       parameters: how many the model has.
+      trained: how many of them are trained.
+      optimizer_bytes: of the optimizer's state.
       compile_seconds: tracing and compiling the train step.
     """
 
@@ -44,6 +48,8 @@ class Program(NamedTuple):
     eval_step: Callable[[Any, Any], Any]
     schedule: Callable[[Any, Any], jax.Array]
     parameters: int
+    trained: int
+    optimizer_bytes: int
     compile_seconds: float
 
     def place(self, state: TrainState) -> TrainState:
@@ -127,7 +133,7 @@ def build_program(config: Any, dataset: Any = None) -> Program:
       InputError: for whatever is wrong with the config or the data.
     """
     check(config)
-    optimizer = optimizers.build_optimizer(config.optimizer)
+    parts = optimizers.build_parts(config.optimizer)
     schedule = optimizers.build_schedule(config.optimizer)
     devices = parallel.choose(config.num_devices, config.batch_size // config.accumulate)
     source = sources.load_source(config.init_from, config.model) if config.init_from else None
@@ -140,10 +146,23 @@ def build_program(config: Any, dataset: Any = None) -> Program:
     model = task.model
     dropout = config.model.dropout_rate > 0
 
+    def start() -> Any:
+        key = jax.random.key(config.seed)
+        if source is None:
+            return model.init(key)
+        sizes = task.shape._asdict()
+        return building.init_from(config.model, model, source.params, key, **sizes)
+
+    optimizer, trained, shapes = optax.chain(*parts), None, jax.eval_shape(start)
+    if 'adaptation' in config:
+        plan = rules.make_plan(config.adaptation, shapes)
+        optimizer, trained = rules.apply_plan(*parts, plan), plan.trained
+        shapes = trees.split(shapes, trained)[0]
+
     def init() -> TrainState:
-        params = source.params if source else model.init(jax.random.key(config.seed))
+        params = start()
         carry = model.start(params, config.batch_size) if config.carry_state else None
-        state = init_state(params, optimizer, config.steps, carry)
+        state = init_state(params, optimizer, config.steps, carry, trained)
         return jax.tree.map(np.asarray, state)
 
     def batch(step: int) -> dict[str, np.ndarray]:
@@ -160,6 +179,8 @@ def build_program(config: Any, dataset: Any = None) -> Program:
         eval_step=_not_compiled,
         schedule=schedule,
         parameters=trees.count(host_state.params),
+        trained=trees.count(shapes),
+        optimizer_bytes=trees.num_bytes(host_state.opt_state),
         compile_seconds=0.0,
     )
     state = program.place(host_state)
@@ -172,6 +193,7 @@ def build_program(config: Any, dataset: Any = None) -> Program:
             accumulate=config.accumulate,
             log_every=config.log_every,
             axis_name=devices.axis_name,
+            trained=trained,
         ),
         state,
         first,

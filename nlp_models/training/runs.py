@@ -29,12 +29,14 @@ class Run(NamedTuple):
     """One training of a grid.
 
     Attributes:
-      seed: of its parameters and its data.
+      seed: of its parameters and, unless `data_seed` says otherwise, its data.
       learning_rate: at the peak of the schedule.
+      data_seed: of its data.
     """
 
     seed: int
     learning_rate: float
+    data_seed: int | None = None
 
 
 class Trained(NamedTuple):
@@ -250,5 +252,6 @@ def _share(items: Sequence[Any], num_devices: int) -> tuple[parallel.Devices, li
 
 def _gather(batches: Batches, runs: Sequence[Run], first: int, count: int) -> Any:
     """The batches of all runs, `[R, count, …]`; each seed's are made once."""
-    of_seed = {seed: batches(seed, first, count) for seed in dict.fromkeys(r.seed for r in runs)}
-    return jax.tree.map(lambda *a: np.stack(a), *[of_seed[run.seed] for run in runs])
+    seeds = [run.seed if run.data_seed is None else run.data_seed for run in runs]
+    of_seed = {seed: batches(seed, first, count) for seed in dict.fromkeys(seeds)}
+    return jax.tree.map(lambda *a: np.stack(a), *[of_seed[seed] for seed in seeds])

@@ -1,9 +1,9 @@
-"""Where parameters come from before training: a pretrained folder or name, or a run's folder."""
+"""Where parameters come from before training: a pretrained folder or name, a run, an adapter."""
 
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from nlp_models import models
+from nlp_models.adaptation import building, saving
 from nlp_models.data.tokenizers import Tokenizer
 from nlp_models.errors import InputError, require
 from nlp_models.pretrained import load as pretrained_load
@@ -33,8 +33,8 @@ class Source(NamedTuple):
     sentences: Sentences | None
 
     def build(self) -> Any:
-        """The model."""
-        return models.build(self.model, **self.shape._asdict())
+        """The model, without a head of classes."""
+        return building.build(self.model, **self.shape._replace(num_classes=0)._asdict())
 
 
 def is_run(path: str) -> bool:
@@ -47,7 +47,8 @@ def load_source(name: str, model: Any = None) -> Source:
 
     Args:
       name: a run's folder, whose best checkpoint is taken; a folder with safetensors, or a name of
-        the hub (`pretrained.load`).
+        the hub (`pretrained.load`); or an adapter's folder (`adaptation.saving`), whose base is
+        read and changed by it.
       model: a `model` group that says how to run it; its architecture is the source's own.
 
     Returns:
@@ -57,6 +58,13 @@ def load_source(name: str, model: Any = None) -> Source:
       InputError: where there is no such thing, or it cannot be read.
       RunError: where none of a run's checkpoints is intact.
     """
+    if saving.is_adapter(name):
+        adapter = saving.read(name)
+        base = load_source(adapter.base, model)
+        group, params = saving.attach(adapter, base.model, base.params)
+        group, params = building.merged(group, params)
+        shape = base.shape._replace(**adapter.shape)
+        return base._replace(model=group, params=params, shape=shape)
     if is_run(name):
         run = load_run(name)
         group = _how_to_run(run.config.model, run.shape, model)
@@ -86,15 +94,25 @@ def resolve(config: Any) -> Any:
         return config
     resolved = config.copy_and_resolve_references()
     with resolved.unlocked():
-        if is_run(config.init_from):
-            folder = Path(config.init_from)
-            group = read_config(folder).model
-            resolved.model = _how_to_run(group, read_shape(folder), config.model)
-        else:
-            resolved.model = pretrained_load.resolve(config.model, config.init_from)
+        group = _resolve_model(config.init_from, config.model)
+        resolved.model = building.add_fields(group, config.model)
     if 'ngram' in (config.model.get('family'), resolved.model.family):
         raise InputError(f'init_from is {config.init_from!r}: an n-gram is counted anew')
     return resolved
+
+
+def _resolve_model(name: str, given: Any) -> Any:
+    """The `model` group of what `init_from` names, run as another says."""
+    if saving.is_adapter(name):
+        adapter = saving.read(name)
+        group = _resolve_model(adapter.base, given)
+        return building.add_fields(group, {**adapter.model, 'lora_rank': 0})
+    if not is_run(name):
+        return pretrained_load.resolve(given, name)
+    folder = Path(name)
+    group = _how_to_run(read_config(folder).model, read_shape(folder), given)
+    group.update({'lora_rank': 0} if 'lora_rank' in group else {})  # it is merged when it is read
+    return group
 
 
 def load(workdir: str | None, config: Any = None, *, best: bool = True) -> Trained:

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from nlp_models import models
+from nlp_models.adaptation import building
 from nlp_models.data.tokenizers import Tokenizer
 from nlp_models.errors import InputError
 from nlp_models.training import checkpoints
@@ -19,9 +19,9 @@ class Trained(NamedTuple):
     """What a run left.
 
     Attributes:
-      config: the run's config.
+      config: the run's config; its `model` group is the model's.
       tokenizer: its tokenizer.
-      model: a `LanguageModel`, `TextEncoder` or `Seq2Seq`.
+      model: a `LanguageModel`, `TextEncoder`, `Seq2Seq` or `Classifier`.
       shape: what it was built for.
       params: its parameters.
       step: of the checkpoint they are from.
@@ -35,12 +35,13 @@ class Trained(NamedTuple):
     step: int
 
 
-def load_run(workdir: str, *, best: bool = True) -> Trained:
+def load_run(workdir: str, *, best: bool = True, merge: bool = True) -> Trained:
     """Read a run's model; the folder is not changed, and may still be trained in.
 
     Args:
       workdir: the run's folder.
       best: the checkpoint of the lowest validation loss rather than the newest.
+      merge: whether what LoRA has learned is merged into the matrices it changes.
 
     Returns:
       The model and what belongs to it.
@@ -57,6 +58,9 @@ def load_run(workdir: str, *, best: bool = True) -> Trained:
         raise InputError(f'workdir {workdir} holds no checkpoint yet')
     tokenizer = read_tokenizer(folder)
     shape = read_shape(folder)
-    model = models.build(config.model, **shape._asdict())
-    params = jax.tree.map(jnp.asarray, checkpoint.tree['params'])
+    params = checkpoint.tree['params']
+    if merge:
+        config.model, params = building.merged(config.model, params)
+    model = building.build(config.model, **shape._asdict())
+    params = jax.tree.map(jnp.asarray, params)
     return Trained(config, tokenizer, model, shape, params, checkpoint.step)

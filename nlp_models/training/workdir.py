@@ -183,6 +183,19 @@ def read_shape(folder: Path) -> Shape:
         raise InputError(f'{path} does not say what the model was built for: {error!r}') from error
 
 
+def read_labels(folder: Path) -> tuple[str, ...]:
+    """What the classes of a run are called; empty where it tells none apart.
+
+    Raises:
+      InputError: where the folder's manifest cannot be read.
+    """
+    path = folder / 'manifest.json'
+    try:
+        return tuple(json.loads(path.read_text())['data'].get('labels', ()))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(f'{path} cannot be read: {error!r}') from error
+
+
 def read_tokenizer(folder: Path) -> Tokenizer:
     """The tokenizer of a run.
 
@@ -286,6 +299,7 @@ def describe_data(dataset: Any) -> dict[str, Any]:
         'fingerprint': dataset.fingerprint,
         'tokenizer': dataset.tokenizer.name,
         'vocab_size': dataset.tokenizer.vocab_size,
+        **({'labels': list(dataset.labels)} if hasattr(dataset, 'labels') else {}),
         'sizes': {  # tokens of a text, pairs of pairs; None where they are drawn without end
             split: len(part) if hasattr(part := getattr(dataset, split), '__len__') else None
             for split in ('train', 'validation', 'test')

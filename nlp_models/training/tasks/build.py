@@ -3,11 +3,17 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from nlp_models.data import pairs, store
+from nlp_models.data import labelled, pairs, store
 from nlp_models.data.pair_batches import longest
 from nlp_models.data.tokenizers import Tokenizer
 from nlp_models.errors import InputError, require
-from nlp_models.training.tasks import contrastive, language_modelling, masked, seq2seq
+from nlp_models.training.tasks import (
+    classification,
+    contrastive,
+    language_modelling,
+    masked,
+    seq2seq,
+)
 from nlp_models.training.tasks.task import Shape, Task
 
 
@@ -45,6 +51,11 @@ def _pairs(config: Any, dataset: Any) -> Shape:
     )
 
 
+def _classes(config: Any, dataset: Any) -> Shape:
+    shape = _text(config, dataset)
+    return shape._replace(num_classes=len(dataset.labels), pooling=config.pooling)
+
+
 TASKS = {
     'language_modelling': Kind(store.load_dataset, _text, language_modelling.build, ('cache_dir',)),
     'masked_language_modelling': Kind(
@@ -55,6 +66,9 @@ TASKS = {
     ),
     'contrastive': Kind(
         pairs.load_pairs, _text, contrastive.build, ('pairs', 'pooling', 'temperature')
+    ),
+    'classification': Kind(
+        labelled.load_labelled, _classes, classification.build, ('labelled', 'pooling')
     ),
 }
 

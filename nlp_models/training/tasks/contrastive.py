@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from nlp_models import models
+from nlp_models.adaptation import building
 from nlp_models.data.contrastive_batches import contrastive_batch, contrastive_evaluation_batches
 from nlp_models.data.pairs import PairDataset, Pairs
 from nlp_models.errors import InputError, require
@@ -28,7 +28,7 @@ def build(config: Any, dataset: PairDataset, shape: Shape) -> Task:
     Raises:
       InputError: for a config or pairs that do not do.
     """
-    model = models.build(config.model, vocab_size=shape.vocab_size, max_length=shape.max_length)
+    model = building.build(config.model, **shape._asdict())
     if not isinstance(model, TextEncoder):
         raise InputError(
             f'model.architecture is {config.model.architecture!r}: the task contrastive '

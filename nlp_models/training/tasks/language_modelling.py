@@ -4,13 +4,14 @@ from typing import Any
 
 import numpy as np
 
-from nlp_models import models
+from nlp_models.adaptation import building
 from nlp_models.data import batches
 from nlp_models.data.store import Dataset
-from nlp_models.errors import require
+from nlp_models.errors import InputError, require
 from nlp_models.training.evaluation import count_characters, score
 from nlp_models.training.objectives import language_modelling
 from nlp_models.training.tasks.task import Shape, Task, check_length, share
+from nlp_models.types import LanguageModel
 
 
 def build(config: Any, dataset: Dataset, shape: Shape) -> Task:
@@ -27,9 +28,12 @@ def build(config: Any, dataset: Dataset, shape: Shape) -> Task:
     Raises:
       InputError: for a config or a text that does not do.
     """
-    model = models.build_language_model(
-        config.model, vocab_size=shape.vocab_size, max_length=shape.max_length
-    )
+    model = building.build(config.model, **shape._asdict())
+    if not isinstance(model, LanguageModel):
+        raise InputError(
+            f'model.architecture is {config.model.architecture!r}: only decoder predicts the next '
+            'token'
+        )
     require(
         not config.carry_state or model.context is None,
         'carry_state',

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from nlp_models import models
+from nlp_models.adaptation import building
 from nlp_models.data import batches
 from nlp_models.data.masking import mask_tokens
 from nlp_models.data.pieces import frame_size
@@ -33,7 +33,7 @@ def build(config: Any, dataset: Dataset, shape: Shape) -> Task:
     Raises:
       InputError: for a config or a text that does not do.
     """
-    model = models.build(config.model, vocab_size=shape.vocab_size, max_length=shape.max_length)
+    model = building.build(config.model, **shape._asdict())
     if not isinstance(model, TextEncoder):
         raise InputError(
             f'model.architecture is {config.model.architecture!r}: the task '

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from nlp_models import models
+from nlp_models.adaptation import building
 from nlp_models.data.pair_batches import longest, pair_batch, pair_evaluation_batches
 from nlp_models.data.pairs import PairDataset, Pairs
 from nlp_models.errors import InputError
@@ -27,12 +27,7 @@ def build(config: Any, dataset: PairDataset, shape: Shape) -> Task:
     Raises:
       InputError: for a config or pairs that do not do.
     """
-    model = models.build(
-        config.model,
-        vocab_size=shape.vocab_size,
-        max_length=shape.max_length,
-        source_length=shape.source_length,
-    )
+    model = building.build(config.model, **shape._asdict())
     if not isinstance(model, Seq2Seq):
         raise InputError(
             f'model.architecture is {config.model.architecture!r}: the task '

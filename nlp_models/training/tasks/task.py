@@ -17,11 +17,20 @@ class Shape(NamedTuple):
       vocab_size: V, with the tokens that the task adds to the tokenizer's.
       max_length: tokens it is given.
       source_length: of an encoder-decoder, tokens of the longest source; else 0.
+      num_classes: that a head on it tells apart; 0 for no such head.
+      pooling: of the vectors which that head reads.
     """
 
     vocab_size: int
     max_length: int
     source_length: int = 0
+    num_classes: int = 0
+    pooling: str = ''
+
+    def to_json(self) -> dict[str, Any]:
+        """As it stands in a manifest: what there is no head for is left out."""
+        head = () if self.num_classes else ('num_classes', 'pooling')
+        return {name: value for name, value in self._asdict().items() if name not in head}
 
 
 class Task(NamedTuple):
