@@ -61,8 +61,8 @@ def digests(tree: Any) -> dict[str, str]:
     return result
 
 
-def flatten(tree: dict[str, Any]) -> dict[str, Any]:
-    """The leaves of nested dicts by path, `body/layer_0/attention/out/kernel`, in sorted order."""
+def flatten(tree: Any) -> dict[str, Any]:
+    """The leaves of a tree by path, such as `body/layer_0/attention/out/kernel`."""
     found: dict[str, Any] = {}
     map_with_path(found.__setitem__, tree)
     return found

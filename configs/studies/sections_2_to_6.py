@@ -6,12 +6,11 @@
 quick takes at most 25 minutes on 2 cores, standard about an hour.
 """
 
-import importlib
 from typing import Any
 
-from ml_collections import ConfigDict
+from configs.studies.several import several
 
-# Study to minutes on 2 quiet cores: quick, standard. What is left is told by them.
+# Study to minutes on 2 quiet cores: quick, standard.
 MINUTES = {
     'finite_context': (1.0, 2.3),
     'gradient_flow': (2.3, 12.4),
@@ -26,17 +25,9 @@ MINUTES = {
 
 
 def get_config(size: str = 'standard') -> Any:
-    """The configs of all studies: `--config.studies.memory.seeds=3` and the like change them.
+    """The configs of all of them: `--config.studies.memory.seeds=3` and the like change them.
 
     Raises:
       InputError: for a size there is none of.
     """
-    files = {name: importlib.import_module(f'configs.studies.{name}') for name in MINUTES}
-    return ConfigDict(
-        dict(
-            num_devices=0,  # CPU devices to ask for; 0: one a core
-            studies={name: file.get_config(size) for name, file in files.items()},
-            # How long each is expected to take beside the others.
-            minutes={name: both[size != 'quick'] for name, both in MINUTES.items()},
-        )
-    )
+    return several(MINUTES, size)

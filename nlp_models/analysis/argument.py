@@ -122,4 +122,47 @@ ARGUMENT = (
         'and generation can go on from what was computed. One stack does the work of two: this is '
         'the form that large language models have taken.',
     ),
+    Section(
+        '7',
+        'In context',
+        'A language model trained on enough text is said to do what it was never trained to do. '
+        'Asked in words it answers (zero-shot); shown a few examples of a task within its context '
+        'it goes on with them (few-shot). No parameter changes: what is learned is learned from '
+        'the text that is read.',
+    ),
+    Section(
+        '8',
+        'Prompting',
+        'If the context decides what a model does, then so does how the context is written. The '
+        'same question in another form, the same examples in another order, the same labels under '
+        'other words can bring another answer.',
+    ),
+    Section(
+        '9',
+        'Fine-tuning',
+        'The other way is to go on training, on little data of the task at hand, from what '
+        'pretraining has learned. All parameters can be trained, or lower layers be frozen, which '
+        'leaves less to overfit with; layers can have rates of their own, since what lower ones '
+        'have learned is more general; or nothing is trained but small networks put between the '
+        'layers, so that one base serves many tasks.',
+    ),
+    Section(
+        '9.2',
+        'Fine-tuning is not trivial',
+        'Which of these is right depends on how much data there is. Little of it is soon learned '
+        'by heart; and data that is wrong, lopsided or tampered with teaches just that.',
+    ),
+    Section(
+        '10',
+        'The data',
+        'What was learned came from the text. The same computation spent on cleaner text should '
+        'give the better model, and a small model on good text be ahead of a larger one on bad.',
+    ),
+    Section(
+        '11',
+        'Limitations',
+        'Such models state what is false as fluently as what is true. They are costly, to train '
+        'and to run. And what they say is hard to foresee: it changes with the seed, with the '
+        'order of the data, and from one draw to the next.',
+    ),
 )

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from nlp_models.analysis import study as studies
+from nlp_models.analysis.document import Table
 from nlp_models.analysis.journal import infinite
 from nlp_models.analysis.study import Evidence, Picture, Study
 from nlp_models.analysis.verdicts import Claim
@@ -37,6 +38,7 @@ class Entry(NamedTuple):
       verdict: as judged from the evidence now.
       written: in what the verdict kept in `verdicts.json` differs from that; '' for nothing.
       pictures: of this claim.
+      tables: of the study, with the first of its claims.
     """
 
     claim: Claim
@@ -47,6 +49,7 @@ class Entry(NamedTuple):
     verdict: dict[str, Any]
     written: str
     pictures: tuple[Drawn, ...]
+    tables: tuple[Table, ...] = ()
 
     @property
     def word(self) -> str:
@@ -123,6 +126,7 @@ def gather(known: Sequence[Study], workdir: Path, output: Path) -> list[Entry]:
         try:
             verdicts = study.judge(evidence)
             drawn = study.plot(evidence)
+            tables = tuple(study.tables(evidence))
             command = repeat(study.name, evidence.config['size'], evidence.manifest['command'])
             asked = [claim.number for claim in study.claims]
             if asked != (judged := [verdict['claim'] for verdict in verdicts]):
@@ -139,7 +143,10 @@ def gather(known: Sequence[Study], workdir: Path, output: Path) -> list[Entry]:
             own = tuple(picture for picture in pictures if claim.number in picture.claims)
             differs = _difference(kept, i, verdict)
             at = anchor(study, i)
-            entries.append(Entry(claim, study, at, command, evidence, verdict, differs, own))
+            beside = tables if i == 0 else ()
+            entries.append(
+                Entry(claim, study, at, command, evidence, verdict, differs, own, beside)
+            )
     return entries
 
 

@@ -196,7 +196,7 @@ def _claim(entry: Entry, shown: dict[Any, Entry]) -> Group:
             )
         )
     )
-    blocks += _pictures(entry, shown)
+    blocks += [*entry.tables, *_pictures(entry, shown)]
     if verdict:
         table = claim_tables.criteria(verdict)
         several = len(verdict['criteria'])

@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from nlp_models.analysis.document import Table
 from nlp_models.analysis.journal import Journal, finite, infinite, open_folder
 from nlp_models.analysis.verdicts import Claim
 from nlp_models.errors import InputError, RunError, require
@@ -136,6 +137,7 @@ class Study(NamedTuple):
         that came before, so that a longer task is not tried where a shorter one failed.
       judge: `(evidence) -> verdicts`, one for each claim, by `verdicts.judge`.
       plot: `(evidence) -> pictures`.
+      tables: `(evidence) -> tables` that a report shows with the first of the claims.
     """
 
     name: str
@@ -146,6 +148,7 @@ class Study(NamedTuple):
     measure: Callable[[Any, dict, Evidence], Any]
     judge: Callable[[Evidence], list[dict[str, Any]]]
     plot: Callable[[Evidence], list[Picture]]
+    tables: Callable[[Evidence], list[Table]] = lambda evidence: []
 
 
 def run(

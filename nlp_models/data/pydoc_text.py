@@ -92,7 +92,7 @@ def list_docstrings(root: Path) -> list[tuple[str, list[str]]]:
     Raises:
       InputError: if there is no docstring in any file there.
     """
-    found = ((path, _docstrings(path)) for path in _sources(root))
+    found = ((path, _docstrings(path)) for path in list_sources(root))
     files = [(f'Lib/{path.relative_to(root).as_posix()}', texts) for path, texts in found if texts]
     if not files:
         raise InputError(
@@ -133,7 +133,7 @@ def split_documents(
     return splits
 
 
-def _sources(root: Path) -> list[Path]:
+def list_sources(root: Path) -> list[Path]:
     """The `.py` files below a folder, sorted, without tests and installed packages."""
     paths = []
     for folder, subfolders, files in os.walk(root):

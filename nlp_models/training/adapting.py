@@ -13,7 +13,7 @@ from nlp_models.training import forgetting, judging
 from nlp_models.training.program import Program
 from nlp_models.training.sources import load_source
 from nlp_models.training.trained import load_run
-from nlp_models.training.workdir import read_labels, write_json
+from nlp_models.training.workdir import read_classes, write_json
 
 FILE = 'results.json'
 
@@ -70,13 +70,25 @@ def peak_bytes() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1024 if kib else 1)
 
 
+def check(config: Any) -> None:
+    """See before the training that what comes after it can be had.
+
+    Raises:
+      InputError: as `forgetting.load`.
+    """
+    if config.init_from and config.adaptation.remember:
+        source = load_source(config.init_from, config.model)
+        forgetting.load(config, forgetting.remembered(config, source), source)
+
+
 def _forgetting(config: Any, run: Any) -> dict[str, Any] | None:
     source = load_source(config.init_from, config.model)
-    asked = forgetting.remembered(config, source)
-    if asked is None:
+    asked: Any = forgetting.remembered(config, source)
+    dataset = None if asked is None else forgetting.load(config, asked, source)
+    if dataset is None:
         return None
-    before = forgetting.measure(asked, source, source.model, source.params)
-    after = forgetting.measure(asked, source, run.config.model, run.params)
+    before = forgetting.make_measure(asked, source, source.model, dataset)(source.params)
+    after = forgetting.make_measure(asked, source, run.config.model, dataset)(run.params)
     text = asked.data.get('path') or asked.data.get('pairs') or asked.data.get('name')
     return {'task': asked.task, 'text': text, 'before': before, 'after': after}
 
@@ -105,5 +117,5 @@ def save_adapter(workdir: str, output: str, *, best: bool = True) -> int:
         base_name=name,
         model=run.config.model.to_dict(),
         shape=run.shape._asdict(),
-        labels=read_labels(Path(workdir)),
+        classes=read_classes(Path(workdir)),
     )

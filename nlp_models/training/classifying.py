@@ -1,5 +1,6 @@
 """What a classifier says of texts, and how right it is."""
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -12,22 +13,20 @@ from nlp_models.data.labelled_batches import labelled_evaluation_batches
 BATCH_TOKENS = 4096  # read at once, about
 
 
-def predict(
-    model: Classifier, params: Any, texts: Labelled, *, length: int, rows: int = 0
-) -> np.ndarray:
-    """The probabilities of the classes of every text.
+Predict = Callable[..., np.ndarray]
+
+
+def make_predict(model: Classifier) -> Predict:
+    """Make `(params, texts, *, length, rows=0) -> probabilities`, compiled once for a width.
 
     Args:
       model: a classifier.
-      params: its parameters.
-      texts: in the order wanted.
-      length: tokens that a text is cut to.
-      rows: texts read at once; 0 for as many as have about 4096 tokens.
 
     Returns:
-      `[N, C]` float32.
+      A function of its parameters, the texts (`Labelled`), how many tokens a text is cut to, and
+      how many are read at once (0: as many as have about 4096 tokens), to the probabilities of the
+      classes of every text in their order, `[N, C]` float32.
     """
-    rows = rows or min(len(texts), max(1, BATCH_TOKENS // length))
 
     @jax.jit
     def probabilities(params: Any, batch: dict[str, Any]) -> jax.Array:
@@ -36,14 +35,24 @@ def predict(
         )
         return jax.nn.softmax(logits)
 
-    read = [
-        np.asarray(probabilities(params, {k: v for k, v in batch.items() if k not in _UNREAD}))
-        for batch in labelled_evaluation_batches(texts, batch_size=rows, length=length)
-    ]
-    return np.concatenate(read)[: len(texts)]
+    def predict(params: Any, texts: Labelled, *, length: int, rows: int = 0) -> np.ndarray:
+        rows = rows or max(1, BATCH_TOKENS // length)
+        read = [
+            np.asarray(probabilities(params, {k: v for k, v in batch.items() if k in _READ}))
+            for batch in labelled_evaluation_batches(texts, batch_size=rows, length=length)
+        ]
+        return np.concatenate(read)[: len(texts)]
+
+    return predict
 
 
-_UNREAD = ('weights', 'targets')
+def log_loss(probabilities: np.ndarray, targets: np.ndarray) -> float:
+    """−log p(right class), the mean over texts, in nats."""
+    right = probabilities[np.arange(len(targets)), targets]
+    return float(-np.log(np.maximum(right, np.finfo(np.float32).tiny)).mean())
+
+
+_READ = ('tokens', 'lengths', 'segments')
 
 
 def scores(targets: np.ndarray, predicted: np.ndarray, num_classes: int) -> dict[str, float]:

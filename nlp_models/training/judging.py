@@ -232,10 +232,11 @@ def _contrastive(run: Trained, task: Task, split: str) -> Iterator[tuple[str, Re
 
 def _classification(run: Trained, task: Task, split: str) -> Iterator[tuple[str, Result]]:
     found: Labelled = getattr(task.dataset, split)
-    said = classifying.predict(run.model, run.params, found, length=run.config.sequence_length)
-    loss = -np.log(np.maximum(said[np.arange(len(found)), found.targets], 1e-38)).mean()
+    predict = classifying.make_predict(run.model)
+    said = predict(run.params, found, length=run.config.sequence_length)
+    loss = classifying.log_loss(said, found.targets)
     numbers = classifying.scores(found.targets, said.argmax(axis=1), said.shape[1])
-    yield 'classified', {'loss': float(loss), **numbers}
+    yield 'classified', {'loss': loss, **numbers}
 
 
 def _training_texts(task: Task) -> list[str]:

@@ -100,6 +100,8 @@ def train(
                 if stop():  # it takes seconds: it was finished first
                     stop.exit(1, folder)
                 return result
+            if 'adaptation' in config:
+                adapting.check(config)
             program = program or build_program(config)
             run = _Run(program, config, folder, stop, progress, on_line)
             try:

@@ -150,8 +150,8 @@ def build_program(config: Any, dataset: Any = None) -> Program:
         key = jax.random.key(config.seed)
         if source is None:
             return model.init(key)
-        sizes = task.shape._asdict()
-        return building.init_from(config.model, model, source.params, key, **sizes)
+        base = source.params_for(getattr(task.dataset, 'labels', ()))
+        return building.init_from(config.model, model, base, key, **task.shape._asdict())
 
     optimizer, trained, shapes = optax.chain(*parts), None, jax.eval_shape(start)
     if 'adaptation' in config:

@@ -13,13 +13,15 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 from jax import lax
 
 from nlp_models import platforms
+from nlp_models.adaptation import rules
 from nlp_models.errors import require
 from nlp_models.training import parallel
 from nlp_models.training.objectives import Objective
-from nlp_models.training.optimizers import build_optimizer, build_schedule
+from nlp_models.training.optimizers import build_parts, build_schedule
 from nlp_models.training.step import init_state, make_train_step
 
 Batches = Callable[[int, int, int], Any]
@@ -130,6 +132,8 @@ def train(
     stop: Callable[[np.ndarray], bool] | None = None,
     num_devices: int = 0,
     in_turn: bool | None = None,
+    starts: Any = None,
+    plan: rules.Plan | None = None,
 ) -> Trained:
     """Train all runs.
 
@@ -145,6 +149,8 @@ def train(
       stop: `(mean losses of the last chunk [R]) -> bool`, whether all runs may end.
       num_devices: to share the runs out over; 0 for one a core on a CPU, else all.
       in_turn: whether a device takes its runs one after the other; None for the platform's choice.
+      starts: the parameters that the runs start from, leaves `[R, …]`, in place of `init`'s.
+      plan: which parameters are trained, and how fast; None for all alike.
 
     Returns:
       The runs, in the order given.
@@ -154,17 +160,24 @@ def train(
     """
     require(len(runs) > 0, 'runs', runs, 'must hold at least one')
     require(steps % chunk == 0 and steps > 0, 'steps', steps, f'must be a multiple of {chunk}')
-    transformation, schedule = build_optimizer(optimizer), build_schedule(optimizer)
+    parts, schedule = build_parts(optimizer), build_schedule(optimizer)
+    transformation = optax.chain(*parts) if plan is None else rules.apply_plan(*parts, plan)
+    trained = None if plan is None else plan.trained
     peak = optimizer.learning_rate
     devices, padded = _share(runs, num_devices)
 
-    def start(seed: jax.Array) -> Any:
-        return init_state(init(jax.random.key(seed)), transformation, steps)
+    def start(seed: jax.Array, given: Any) -> Any:
+        params = init(jax.random.key(seed)) if given is None else given
+        return init_state(params, transformation, steps, None, trained)
 
     def one(carry: Any, data: Any) -> Any:
         rate, state = carry
         step = make_train_step(
-            objective, transformation, lambda s, n: schedule(s, n) * (rate / peak), seed=0
+            objective,
+            transformation,
+            lambda s, n: schedule(s, n) * (rate / peak),
+            seed=0,
+            trained=trained,
         )
         state, sums = lax.scan(step, state, data)
         return (rate, state), jnp.sum(sums.loss) / jnp.sum(sums.weight)
@@ -181,7 +194,10 @@ def train(
     rates = np.array([run.learning_rate for run in padded], np.float32)
     # One after the other: batched factorisations of many layers (orthogonal weights) can wait for
     # one another for ever on a CPU of few cores.
-    states = jax.device_get(jax.jit(lambda seeds: lax.map(start, seeds))(seeds))
+    order = np.minimum(np.arange(len(padded)), len(runs) - 1)
+    given = jax.tree.map(lambda a: np.asarray(a)[order], starts)
+    begin = jax.jit(lambda *both: lax.map(lambda one: start(*one), both))
+    states = jax.device_get(begin(seeds, given))
     carry = devices.place_shards((rates, states))
     advance, losses, done = None, [], 0
     while done < steps:

@@ -3,15 +3,21 @@
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import jax
+import jax.numpy as jnp
+
 from nlp_models.adaptation import building, saving
+from nlp_models.adaptation.classifier import NAME as HEAD
+from nlp_models.adaptation.classifier import Classes
 from nlp_models.data.tokenizers import Tokenizer
 from nlp_models.errors import InputError, require
 from nlp_models.pretrained import load as pretrained_load
 from nlp_models.pretrained.sentences import Sentences
 from nlp_models.pretrained.tokens import require_tokenizer
+from nlp_models.training.tasks.build import kind_of
 from nlp_models.training.tasks.task import Shape
 from nlp_models.training.trained import Trained, load_run
-from nlp_models.training.workdir import read_config, read_shape
+from nlp_models.training.workdir import read_classes, read_config, read_shape
 from nlp_models.types import Params
 
 
@@ -24,6 +30,7 @@ class Source(NamedTuple):
       tokenizer: what they were trained with.
       shape: what the model was built for.
       sentences: how it makes vectors of sentences, where it says so.
+      classes: what it tells apart, where it has a head of classes.
     """
 
     model: Any
@@ -31,10 +38,21 @@ class Source(NamedTuple):
     tokenizer: Tokenizer
     shape: Shape
     sentences: Sentences | None
+    classes: Classes | None = None
 
     def build(self) -> Any:
         """The model, without a head of classes."""
         return building.build(self.model, **self.shape._replace(num_classes=0)._asdict())
+
+    def params_for(self, labels: tuple[str, ...]) -> Params:
+        """Its parameters, a head only where it tells these classes apart."""
+        if self.classes is None or self.classes.labels == labels:
+            return self.params
+        return {name: leaves for name, leaves in self.params.items() if name != HEAD}
+
+    def build_classifier(self) -> Any:
+        """The model with its head of classes."""
+        return building.build(self.model, **self.shape._asdict())
 
 
 def is_run(path: str) -> bool:
@@ -63,12 +81,14 @@ def load_source(name: str, model: Any = None) -> Source:
         base = load_source(adapter.base, model)
         group, params = saving.attach(adapter, base.model, base.params)
         group, params = building.merged(group, params)
+        params = jax.tree.map(jnp.asarray, params)
         shape = base.shape._replace(**adapter.shape)
-        return base._replace(model=group, params=params, shape=shape)
+        return base._replace(model=group, params=params, shape=shape, classes=adapter.classes)
     if is_run(name):
         run = load_run(name)
         group = _how_to_run(run.config.model, run.shape, model)
-        return Source(group, run.params, run.tokenizer, run.shape, _sentences(run.config))
+        said, classes = _sentences(run.config), read_classes(Path(name))
+        return Source(group, run.params, run.tokenizer, run.shape, said, classes)
     imported = pretrained_load.load(name, model)
     architecture = imported.architecture
     shape = Shape(architecture.vocab_size, architecture.context)
@@ -135,10 +155,28 @@ def load(workdir: str | None, config: Any = None, *, best: bool = True) -> Train
         return load_run(str(workdir), best=best)
     if not config.init_from:
         raise InputError('init_from is empty: it must name what to read the parameters from')
-    source = load_source(config.init_from, config.model)
-    return Trained(
-        resolve(config), source.tokenizer, source.build(), source.shape, source.params, 0
-    )
+    source, resolved = load_source(config.init_from, config.model), resolve(config)
+    with resolved.unlocked():
+        resolved.model = source.model  # nothing is added to it
+        if config.task == 'classification':
+            _as_classifier(resolved, source)
+            built = source.build_classifier()
+        else:
+            built = source.build()
+    return Trained(resolved, source.tokenizer, built, source.shape, source.params, 0)
+
+
+def _as_classifier(config: Any, source: Source) -> None:
+    """Have a config's data read as those were that the source's head was trained on."""
+    if source.classes is None:
+        raise InputError(
+            f'init_from is {config.init_from!r}: it tells no classes apart, train it to first'
+        )
+    kind_of(config)
+    labels, given = source.classes.labels, tuple(config.data.labels)
+    require(given in ((), labels), 'data.labels', given, f'must be what it tells apart, {labels}')
+    config.data.labels, config.pooling = labels, source.shape.pooling
+    config.data.lower = config.data.lower or source.classes.lower
 
 
 def _how_to_run(model: Any, shape: Shape, given: Any) -> Any:

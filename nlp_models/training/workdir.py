@@ -16,6 +16,7 @@ from typing import Any
 import jax
 import ml_collections
 
+from nlp_models.adaptation.classifier import Classes
 from nlp_models.data.tokenizers import Tokenizer, tokenizer_from_json
 from nlp_models.errors import InputError
 from nlp_models.training import machine
@@ -183,17 +184,22 @@ def read_shape(folder: Path) -> Shape:
         raise InputError(f'{path} does not say what the model was built for: {error!r}') from error
 
 
-def read_labels(folder: Path) -> tuple[str, ...]:
-    """What the classes of a run are called; empty where it tells none apart.
+def read_classes(folder: Path) -> Classes | None:
+    """What a run has learned to tell apart; None where its task is another.
 
     Raises:
-      InputError: where the folder's manifest cannot be read.
+      InputError: where the folder's manifest or config cannot be read.
     """
+    config: Any = read_config(folder)
     path = folder / 'manifest.json'
+    if config.task != 'classification':
+        return None
     try:
-        return tuple(json.loads(path.read_text())['data'].get('labels', ()))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(f'{path} cannot be read: {error!r}') from error
+        data = json.loads(path.read_text())['data']
+        labels, pairs = tuple(data['labels']), data['pairs']
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f'{path} does not say what the classes are: {error!r}') from error
+    return Classes(labels, config.sequence_length, config.data.lower, pairs)
 
 
 def read_tokenizer(folder: Path) -> Tokenizer:
@@ -299,9 +305,15 @@ def describe_data(dataset: Any) -> dict[str, Any]:
         'fingerprint': dataset.fingerprint,
         'tokenizer': dataset.tokenizer.name,
         'vocab_size': dataset.tokenizer.vocab_size,
-        **({'labels': list(dataset.labels)} if hasattr(dataset, 'labels') else {}),
+        **_describe_classes(dataset),
         'sizes': {  # tokens of a text, pairs of pairs; None where they are drawn without end
             split: len(part) if hasattr(part := getattr(dataset, split), '__len__') else None
             for split in ('train', 'validation', 'test')
         },
     }
+
+
+def _describe_classes(dataset: Any) -> dict[str, Any]:
+    if not hasattr(dataset, 'labels'):
+        return {}
+    return {'labels': list(dataset.labels), 'pairs': dataset.train.second is not None}

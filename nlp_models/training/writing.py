@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from nlp_models.adaptation.classifier import Classifier
 from nlp_models.data.pairs import begin_id, end_id
 from nlp_models.errors import InputError, require
 from nlp_models.generation.beam_search import beam_search
@@ -53,7 +54,8 @@ def make_start(run: Trained, *, prompt: str, source: str | None) -> Start:
         ids = tokenizer.frame(tokenizer.encode(prompt))
         return Start(np.asarray(ids, np.int32), {}, tokenizer.ends, prompt)
     if not isinstance(model, Seq2Seq):
-        raise InputError('the model is an encoder: it reads, and does not write')
+        kind = 'a classifier' if isinstance(model, Classifier) else 'an encoder'
+        raise InputError(f'the model is {kind}: it reads, and does not write')
     if source is None:
         raise InputError('source is missing: the model needs a text to read')
     ids = np.asarray(tokenizer.encode(source), np.int32)

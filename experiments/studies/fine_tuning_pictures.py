@@ -1,0 +1,163 @@
+"""What the evidence on fine-tuning looks like: curves against the size of the data, and a table."""
+
+from typing import Any
+
+import numpy as np
+
+from nlp_models.analysis import drawing
+from nlp_models.analysis.document import Table
+from nlp_models.analysis.intervals import student_t
+from nlp_models.analysis.numbers import last_digit, write
+from nlp_models.analysis.study import Evidence, Picture
+
+SCRATCH = 'scratch'
+METHODS = {
+    'full': 'full',
+    'freeze': 'freezing',
+    'gradual': 'gradual unfreezing',
+    'layerwise': 'rates by layer',
+    'adapter': 'adapters',
+    'lora': 'LoRA',
+    'prefix': 'prefix',
+    'bitfit': 'BitFit',
+    'scratch': 'from nothing',
+}
+BAG = 'bag of words'
+
+
+def named(methods: Any) -> list[str]:
+    """Those of `METHODS` that there are, in that order."""
+    return [name for name in METHODS if name in methods]
+
+
+def size_name(size: int) -> str:
+    """How a size is written; 0 is all there is."""
+    return f'{size:,}' if size else 'all'
+
+
+def plot(evidence: Evidence) -> list[Picture]:
+    """Scores against size; what is forgotten against what is learned."""
+    return [_plot_docstrings(evidence), _plot_code(evidence), _plot_forgetting(evidence)]
+
+
+def tables(evidence: Evidence) -> list[Table]:
+    """Every method at every size: accuracy with its interval, and the parameters trained."""
+    part = evidence.config['docstrings']
+    sizes = part['sizes']
+    base = evidence.value(what='base')
+    header = ('method', 'trained', *(f'{size_name(n)} texts' for n in sizes), 'macro F1', 'forgets')
+    rows = [_row(evidence, method, sizes, base) for method in named(part['methods'])]
+    bag = [evidence.value(what='bag', size=n) for n in sizes]
+    told = [_interval(value['accuracy']) for value in bag]
+    rows.append((BAG, '–', *told, _interval(bag[-1]['macro_f1']), '–'))
+    texts, test = base['texts'][0], base['texts'][2]
+    caption = (
+        f'MiniLM on “which package is this docstring from”, {len(base["labels"])} packages, '
+        f'{texts:,} texts to train on, accuracy on {test:,} test texts with 95 % intervals over '
+        f'{evidence.config["seeds"]} seeds; macro F1 with all texts; forgets: the loss on pairs of '
+        f'halves of docstrings, in nats, after minus before ({write(base["remembered"])}), with '
+        f'all texts. The commonest package is {base["majority"]:.3f} of the test texts.'
+    )
+    return [Table(header, tuple(rows), caption)]
+
+
+def _row(evidence: Evidence, method: str, sizes: Any, base: dict) -> tuple[str, ...]:
+    values = [evidence.value(what='docstrings', method=method, size=n) for n in sizes]
+    last = values[-1]
+    trained = f'{last["trained"]:,} ({last["trained"] / last["parameters"]:.2%})'
+    forgotten = '–'
+    if last['remembered']:
+        forgotten = _interval([after - base['remembered'] for after in last['remembered']])
+    scores = [_interval(value['accuracy']) for value in values]
+    return (METHODS[method], trained, *scores, _interval(last['macro_f1']), forgotten)
+
+
+def _interval(values: list[float]) -> str:
+    """A mean with its interval, as many digits as that has."""
+    if not np.isfinite(values).all():
+        return 'diverged'
+    found = student_t(values)
+    if not np.isfinite(found.low):
+        return write(found.mean)
+    if found.low == found.high:
+        return write(found.mean)
+    last = last_digit([found.mean, found.low, found.high], (found.high - found.low) / 2)
+    low, mean, high = (write(each, last) for each in (found.low, found.mean, found.high))
+    return f'{mean} [{low}, {high}]'
+
+
+def _against_size(axes: Any, curves: dict[str, dict], ticks: dict[float, str], **how: Any) -> None:
+    drawing.against(axes, curves, names=METHODS | {BAG: BAG}, xscale='log', **how)
+    axes.set_xticks(list(ticks), labels=list(ticks.values()))
+    axes.minorticks_off()
+
+
+def _told(curves: dict[str, dict], digits: int = 3) -> str:
+    parts = []
+    for name, curve in curves.items():
+        values = ', '.join(f'{np.nanmean(v):.{digits}f}' for v in curve.values())
+        parts.append(f'{METHODS.get(name, name)} {values}')
+    return '; '.join(parts)
+
+
+def _plot_docstrings(evidence: Evidence) -> Picture:
+    figure, (axes,) = drawing.figure(1)
+    part, everything = evidence.config['docstrings'], evidence.value(what='base')['texts'][0]
+    at = {n: n or everything for n in part['sizes']}
+    curves: dict[str, dict] = {
+        method: {
+            x: evidence.value(what='docstrings', method=method, size=n)['accuracy']
+            for n, x in at.items()
+        }
+        for method in named(part['methods'])
+    }
+    curves[BAG] = {x: evidence.value(what='bag', size=n)['accuracy'] for n, x in at.items()}
+    ticks = {float(x): size_name(n) for n, x in at.items()}
+    _against_size(axes, curves, ticks, xlabel='texts to train on', ylabel='accuracy, test')
+    caption = (
+        'MiniLM on docstrings: accuracy by method and number of texts '
+        f'({", ".join(ticks.values())}). {_told(curves)}.'
+    )
+    return Picture('docstrings', (30, 31, 32, 33), caption, figure)
+
+
+def _plot_code(evidence: Evidence) -> Picture:
+    figure, (upper, lower) = drawing.figure(2)
+    part = evidence.config['code']
+    prose = np.asarray(evidence.value(what='prose')['old'])
+    new: dict[str, dict] = {}
+    old: dict[str, dict] = {}
+    for method in named(part['methods']):
+        cells = {n: evidence.value(what='code', method=method, size=n) for n in part['sizes']}
+        new[method] = {n: (np.asarray(v['new']) / np.log(2)).tolist() for n, v in cells.items()}
+        if method != SCRATCH:
+            old[method] = {n: (np.asarray(v['old']) - prose).tolist() for n, v in cells.items()}
+    ticks = {float(n): drawing.in_counts(float(n)) for n in part['sizes']}
+    _against_size(upper, new, ticks, ylabel='bits a character of code')
+    _against_size(lower, old, ticks, xlabel='characters of code', ylabel='forgotten, nats')
+    before = np.mean(evidence.value(what='prose')['new']) / np.log(2)
+    caption = (
+        f'A language model from prose to code. Above, bits a character of code it has not seen '
+        f'(before: {before:.2f}); below, how much worse it predicts prose than before. At '
+        f'{", ".join(ticks.values())} characters: {_told(new, 2)}. Forgotten: {_told(old, 2)}.'
+    )
+    return Picture('code', (30, 31, 32, 33), caption, figure)
+
+
+def _plot_forgetting(evidence: Evidence) -> Picture:
+    figure, (axes,) = drawing.figure(1)
+    before = evidence.value(what='base')['remembered']
+    size = evidence.config['docstrings']['sizes'][-1]
+    rows = {}
+    for method in named(evidence.config['docstrings']['methods']):
+        value = evidence.value(what='docstrings', method=method, size=size)
+        if value['remembered']:
+            rows[METHODS[method]] = [after - before for after in value['remembered']]
+    drawing.dots(axes, rows, xlabel='loss on pairs of halves, after minus before, nats')
+    parts = [f'{name} {np.nanmean(values):+.3f}' for name, values in rows.items()]
+    caption = (
+        'How much worse MiniLM tells which halves of docstrings belong together after it has '
+        f'learned with {size_name(size)} texts, everything that was added left in place: '
+        f'{", ".join(parts)} nats; before, {before:.3f}.'
+    )
+    return Picture('forgetting', (33,), caption, figure)

@@ -1,0 +1,63 @@
+"""Python code without its English: the standard library's sources, comments and docstrings gone."""
+
+import ast
+import hashlib
+import sysconfig
+import warnings
+from pathlib import Path
+
+from nlp_models.data.pydoc_text import SPLITS, list_sources
+from nlp_models.errors import InputError
+
+
+def read_code(sizes: dict[str, int], root: Path | None = None) -> dict[str, str]:
+    """Gathers code from whole files, dealt out to the splits by a hash of their names.
+
+    Each file is parsed and written anew, which leaves out comments, and its docstrings are dropped;
+    so what is read nowhere tells in English what the code does, but for names and messages.
+
+    Args:
+      sizes: characters wanted of `train`, `validation` and `test`; files are read in the order of
+        the hash until all have as many, so the same files serve whatever is asked for.
+      root: the folder of the sources; the standard library's unless given.
+
+    Returns:
+      Split to its text, exactly as long as asked for.
+
+    Raises:
+      InputError: if there is not as much code.
+    """
+    root = Path(sysconfig.get_paths()['stdlib']) if root is None else root
+    names = {path: path.relative_to(root).as_posix() for path in list_sources(root)}
+    ordered = sorted(names, key=lambda path: hashlib.sha256(names[path].encode()).digest())
+    found: dict[str, list[str]] = {split: [] for split in SPLITS}
+    missing = {split: sizes.get(split, 0) for split in SPLITS}
+    for path in ordered:
+        if all(left <= 0 for left in missing.values()):
+            break
+        # The share of the split that is still furthest from full.
+        split = max(missing, key=lambda name: missing[name] / max(sizes.get(name, 0), 1))
+        if text := strip_english(path):
+            missing[split] -= len(text) + 2 * bool(found[split])
+            found[split].append(text)
+    short = [split for split, left in missing.items() if left > 0]
+    if short:
+        raise InputError(f'there is too little code in {str(root)!r} for the {short[0]} split')
+    return {split: '\n\n'.join(texts)[: sizes.get(split, 0)] for split, texts in found.items()}
+
+
+def strip_english(path: Path) -> str:
+    """The code of a source file without comments and docstrings; '' for one that does not parse."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter(
+                'ignore'
+            )  # old sources hold escapes that newer parsers warn about
+            tree = ast.parse(path.read_text(encoding='utf-8'))
+    except (OSError, ValueError, SyntaxError, RecursionError):
+        return ''
+    documented = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+    for node in ast.walk(tree):
+        if isinstance(node, documented) and ast.get_docstring(node, clean=False) is not None:
+            node.body = node.body[1:] or ([] if isinstance(node, ast.Module) else [ast.Pass()])
+    return ast.unparse(tree)
