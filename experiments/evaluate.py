@@ -2,6 +2,10 @@
 
 python -m experiments.evaluate --workdir=runs/gru
 python -m experiments.evaluate --config=configs/pretrained.py --config.init_from=FOLDER
+
+Or on a task that stands in its context, without training (`configs/few_shot.py`):
+
+python -m experiments.evaluate --config=configs/few_shot.py --config.init_from=FOLDER_OR_RUN
 """
 
 import json
@@ -23,7 +27,14 @@ def main() -> None:
     from nlp_models.training import judging, sources
     from nlp_models.training.workdir import check_same_text
 
-    run = sources.load(_WORKDIR.value, _CONFIG.value, best=_BEST.value)
+    config = _CONFIG.value
+    if config is not None and config.get('task') == 'few_shot' and _WORKDIR.value is None:
+        from nlp_models.training import few_shot
+
+        for line in few_shot.run(config):
+            print(json.dumps(line, ensure_ascii=False), flush=True)
+        return
+    run = sources.load(_WORKDIR.value, config, best=_BEST.value)
     task = judging.load_task(run)
     if _WORKDIR.value is not None:
         check_same_text(Path(_WORKDIR.value), task.dataset)

@@ -324,8 +324,13 @@ def _stack_options(model: Any, cell: Cell) -> dict[str, Any]:
 def _recurrent_decoder(model: Any, cell: Cell, input_size: int, common: dict) -> SequenceModel:
     adapters = adapter_options(model)
     if not model.residual:
-        size = adapters['adapter_size']
-        return make_stack(cell, input_size=input_size, adapter_size=size, **common)
+        return make_stack(
+            cell,
+            input_size=input_size,
+            adapter_size=adapters['adapter_size'],
+            backward=model.backward,
+            **common,
+        )
     require(
         input_size == model.hidden_size,
         'model.embed_size',

@@ -10,7 +10,6 @@ from typing import Any
 
 import jax
 import numpy as np
-from absl import logging
 
 from nlp_models import models, trees
 from nlp_models.adaptation import classifier, lora, prefix
@@ -69,9 +68,9 @@ def build(
         source_length=source_length,
     )
     if length:
-        kind = type(built).__name__
         learns = isinstance(built, LanguageModel) and built.vectors is not None
-        require(learns, 'model.prefix_length', length, f'must be 0 for a {kind}: it has no state')
+        should = 'must be 0: only transformers and recurrent networks that read one text have one'
+        require(learns, 'model.prefix_length', length, should)
         window = model.get('window', 0)
         require(window == 0, 'model.prefix_length', length, f'must be 0 with a window ({window})')
         built = prefix.extend(built, length=length, vocab_size=vocab_size)
@@ -111,12 +110,11 @@ def init_from(model: Any, built: Any, base: Params, key: Key, **sizes: Any) -> P
     for path in known:
         if not path.startswith(f'{classifier.NAME}/'):
             raise InputError(f'init_from: {path} has no place in the model')
-    if known:
-        logging.info('The classes that init_from tells apart are left out')
     tree = trees.unflatten(params)
     if model.get('prefix_length', 0) and prefix.NAME not in base:
         plain = model.copy_and_resolve_references()
-        plain.update(prefix_length=0, lora_rank=0)
+        with plain.unlocked():
+            plain.update(prefix_length=0, lora_rank=0)
         without = build(plain, **{**sizes, 'num_classes': 0})
         tree[prefix.NAME] = prefix.begin(
             without, tree, jax.random.fold_in(key, 1), model.prefix_length, sizes['vocab_size']
@@ -139,12 +137,16 @@ def add_fields(model: Any, given: Any) -> Any:
     """
     group = model.copy_and_resolve_references()
     added = {field: given[field] for field in FIELDS if field in given}
-    for field in ('adapter_size', 'adapter_placement', 'prefix_length'):
-        before = group.get(field.replace('placement', 'size'), 0) and group[field]
-        if before:
-            wanted = added.pop(field, 0)
-            should = f'must be 0 or {before!r}, which init_from has already'
-            require(not wanted or wanted == before, f'model.{field}', wanted, should)
+    for size, fields in (
+        ('adapter_size', ('adapter_size', 'adapter_placement')),
+        ('prefix_length', ('prefix_length',)),
+    ):
+        if group.get(size, 0):
+            wanted = {field: added.pop(field) for field in fields if field in added}
+            for field, value in wanted.items() if wanted.get(size, 0) else ():
+                should = f'must be {group[field]!r}, which init_from has already'
+                should += ', or 0' if field == size else ''
+                require(value == group[field], f'model.{field}', value, should)
     with group.unlocked():
         group.update(added)
     return group

@@ -14,6 +14,22 @@ from nlp_models.types import Key, LanguageModel, Params, TextEncoder
 NAME = 'classifier'  # the subtree of the parameters that holds the head
 
 
+class Classes(NamedTuple):
+    """What a head of classes has learned to tell apart, and from what kind of texts.
+
+    Attributes:
+      labels: what the classes are called, in the order of the logits.
+      length: tokens that texts were cut to, special ones counted.
+      lower: whether they were made lower-case first.
+      pairs: whether each was a pair of texts.
+    """
+
+    labels: tuple[str, ...]
+    length: int
+    lower: bool = False
+    pairs: bool = False
+
+
 class Classifier(NamedTuple):
     """A model from texts to classes.
 

@@ -83,7 +83,7 @@ def merge(params: Params, *, alpha: float) -> Params:
         return params
     base = trees.flatten({name: value for name, value in params.items() if name != NAME})
     changes = trees.flatten(params[NAME])
-    for path in {path.rpartition('/')[0] for path in changes}:
+    for path in sorted({path.rpartition('/')[0] for path in changes}):
         a, b = changes[f'{path}/a'], changes[f'{path}/b']
         base[path] = base[path] + (alpha / a.shape[-1]) * (a @ b)
     return trees.unflatten(base)

@@ -118,9 +118,10 @@ def _widen(state: State, tokens: int) -> State:
 
 
 def _learned(state: State) -> dict[str, jax.Array]:
-    """The arrays of real numbers in a state, by path."""
+    """The arrays of real numbers in a state, by path, in float32 as all parameters are."""
     leaves = trees.flatten(state)
-    return {path: a for path, a in leaves.items() if jnp.issubdtype(a.dtype, jnp.floating)}
+    real = {path: a for path, a in leaves.items() if jnp.issubdtype(a.dtype, jnp.floating)}
+    return {path: a.astype(jnp.float32) for path, a in real.items()}
 
 
 def _fill(shapes: State, learned: dict[str, jax.Array]) -> State:

@@ -20,6 +20,7 @@ from safetensors.numpy import load_file, save_file
 
 from nlp_models import trees
 from nlp_models.adaptation import building
+from nlp_models.adaptation.classifier import Classes
 from nlp_models.errors import InputError
 from nlp_models.types import Params
 
@@ -34,7 +35,7 @@ class Adapter(NamedTuple):
       base: what the base's parameters are read from, as in `init_from`.
       model: fields of the `model` group that are added to the base's (`building.FIELDS`).
       shape: of the head of classes: `num_classes` and `pooling`.
-      labels: what the classes are called; empty where there are none.
+      classes: what that head tells apart; None where there is none.
       arrays: by path.
       made_for: of every parameter of the base, its shape and a digest.
     """
@@ -43,7 +44,7 @@ class Adapter(NamedTuple):
     base: str
     model: dict[str, Any]
     shape: dict[str, Any]
-    labels: tuple[str, ...]
+    classes: Classes | None
     arrays: dict[str, np.ndarray]
     made_for: dict[str, tuple[list[int], str]]
 
@@ -81,7 +82,7 @@ def save(
     base_name: str,
     model: Mapping[str, Any],
     shape: Mapping[str, Any],
-    labels: tuple[str, ...] = (),
+    classes: Classes | None = None,
 ) -> int:
     """Write an adapter.
 
@@ -92,7 +93,7 @@ def save(
       base_name: what they were read from.
       model: the `model` group of the adapted model.
       shape: with `num_classes` and `pooling`.
-      labels: of the classes.
+      classes: what that head tells apart, where there is one.
 
     Returns:
       Bytes of the arrays.
@@ -107,7 +108,7 @@ def save(
         'base': base_name,
         'model': {field: model[field] for field in building.FIELDS if field in model},
         'shape': {name: shape[name] for name in ('num_classes', 'pooling')},
-        'labels': list(labels),
+        'classes': classes and classes._asdict(),
         'made_for': describe(base),
     }
     folder = Path(folder)
@@ -130,12 +131,13 @@ def read(folder: str | Path) -> Adapter:
     try:
         facts = json.loads((path / FACTS).read_text(encoding='utf-8'))
         arrays = load_file(path / ARRAYS)
+        known = facts['classes']
         return Adapter(
             name=str(folder),
             base=facts['base'],
             model=facts['model'],
             shape=facts['shape'],
-            labels=tuple(facts['labels']),
+            classes=known and Classes(**{**known, 'labels': tuple(known['labels'])}),
             arrays=arrays,
             made_for={path: (shape, digest) for path, (shape, digest) in facts['made_for'].items()},
         )

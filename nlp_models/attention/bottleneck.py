@@ -60,11 +60,14 @@ def has(placement: str, part: str) -> bool:
 
 def init(key: jax.Array, width: int, size: int) -> dict[str, Any]:
     """Parameters of one for vectors of a width: `down` and `up`, each `kernel` and `bias`."""
-    return Bottleneck(size).init(key, jax.numpy.zeros((1, width)))['params']
+    params: Any = Bottleneck(size).init(key, jax.numpy.zeros((1, width)))['params']
+    return params
 
 
-def apply(params: Any, x: Float[Array, '*rows D']) -> Float[Array, '*rows D']:
+def apply(
+    params: Any, x: Float[Array, '*rows D'], *, backward: str = 'custom'
+) -> Float[Array, '*rows D']:
     """`Bottleneck` as a pure function of its parameters; the size is theirs."""
     size = params['down']['kernel'].shape[-1]
-    result: Any = Bottleneck(size, dtype=x.dtype).apply({'params': params}, x)
+    result: Any = Bottleneck(size, backward, x.dtype).apply({'params': params}, x)
     return result

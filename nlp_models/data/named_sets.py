@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 from absl import logging
 
 from nlp_models.data.reachability import unreachable_hosts
@@ -102,6 +103,60 @@ def stream_documents(named_set: NamedSet, split: str) -> Iterator[str]:
     Raises:
       InputError: if a document is not UTF-8, or the set's files are missing or damaged.
     """
+    for index, example in _stream(named_set, split):
+        yield _as_text(named_set, split, index, example[named_set.text_feature]) + SEPARATOR
+
+
+def stream_fields(
+    named_set: NamedSet, split: str, fields: Sequence[str]
+) -> Iterator[tuple[int, tuple[str, ...]]]:
+    """Reads some features of the examples of a split as texts, in the order TFDS keeps them.
+
+    Args:
+      named_set: from `open_named_set`.
+      split: train, validation or test.
+      fields: each a text, an integer, or a class: its name, or '' where it is -1, as in splits that
+        do not give the classes away.
+
+    Yields:
+      (number of the example, what its fields hold).
+
+    Raises:
+      InputError: as `stream_documents`, and if there is no such feature.
+    """
+    import tensorflow_datasets as tfds
+
+    features = dict(named_set.sources[split][0].dataset_info.features.items())
+    classes = {}
+    for field in fields:
+        feature = features.get(field)
+        if isinstance(feature, tfds.features.ClassLabel):
+            classes[field] = feature
+        elif not (isinstance(feature, tfds.features.Text) or _is_integer(feature)):
+            raise InputError(
+                f'{field!r} is no text, class or integer of {named_set.name!r}: its features are '
+                f'{", ".join(features)}'
+            )
+
+    def read(index: int, field: str, value: Any) -> str:
+        if field in classes:
+            return classes[field].int2str(int(value)) if value >= 0 else ''
+        if isinstance(value, str | bytes):
+            return _as_text(named_set, split, index, value)
+        return str(int(value))
+
+    for index, example in _stream(named_set, split):
+        yield index, tuple(read(index, field, example[field]) for field in fields)
+
+
+def _is_integer(feature: Any) -> bool:
+    """Whether a feature holds one integer."""
+    dtype = getattr(feature, 'np_dtype', None)
+    return dtype is not None and feature.shape == () and np.issubdtype(dtype, np.integer)
+
+
+def _stream(named_set: NamedSet, split: str) -> Iterator[tuple[int, Any]]:
+    """The examples of a split with their numbers."""
     source, documents = named_set.sources[split]
     for first in range(documents.start, documents.stop, _FETCHED):
         indices = list(range(first, min(first + _FETCHED, documents.stop)))
@@ -112,17 +167,18 @@ def stream_documents(named_set: NamedSet, split: str) -> Iterator[str]:
                 f'name={named_set.name!r} cannot be read ({_line(error)}): move the folder of the '
                 'set away to have it prepared anew'
             ) from error
-        for index, example in zip(indices, examples, strict=True):
-            text = example[named_set.text_feature]
-            if isinstance(text, bytes):
-                try:
-                    text = text.decode()
-                except UnicodeDecodeError as error:
-                    raise InputError(
-                        f'name={named_set.name!r} is not UTF-8: document {index} for {split} has '
-                        f'a wrong byte at {error.start}'
-                    ) from error
-            yield text + SEPARATOR
+        yield from zip(indices, examples, strict=True)
+
+
+def _as_text(named_set: NamedSet, split: str, index: int, text: str | bytes) -> str:
+    """What TFDS gives, mostly bytes, as a text."""
+    try:
+        return text if isinstance(text, str) else text.decode()
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f'name={named_set.name!r} is not UTF-8: document {index} for {split} has '
+            f'a wrong byte at {error.start}'
+        ) from error
 
 
 @contextlib.contextmanager

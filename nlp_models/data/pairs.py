@@ -215,21 +215,28 @@ def make_pairs(pairs: list[Pair], tokenizer: Tokenizer) -> Pairs:
     sources = [source for source, _ in pairs]
     targets = [target for _, target in pairs]
     return Pairs(
-        source=_encode(sources, tokenizer, 'source'),
-        target=_encode(targets, tokenizer, 'target'),
+        source=encode_texts(sources, tokenizer, 'source'),
+        target=encode_texts(targets, tokenizer, 'target'),
         source_texts=sources,
         target_texts=targets,
         tokenizer=tokenizer,
     )
 
 
-def _numbers(texts: Sequence[str]) -> np.ndarray:
-    numbers: dict[str, int] = {}
-    return np.array([numbers.setdefault(text, len(numbers)) for text in texts], np.int32)
+def encode_texts(texts: Sequence[str], tokenizer: Tokenizer, what: str) -> Ragged:
+    """Texts as tokens.
 
+    Args:
+      texts: each is encoded once, however often it occurs.
+      tokenizer: for all.
+      what: they are, for the error.
 
-def _encode(texts: list[str], tokenizer: Tokenizer, what: str) -> Ragged:
-    """Texts as tokens."""
+    Returns:
+      Their ids, without special tokens.
+
+    Raises:
+      InputError: where a text has no token.
+    """
     known: dict[str, np.ndarray] = {}
     for text in texts:
         if text not in known:
@@ -241,6 +248,11 @@ def _encode(texts: list[str], tokenizer: Tokenizer, what: str) -> Ragged:
         raise InputError(f'the {what} {text[:60]!r} has no token: give it a text to read')
     offsets = np.concatenate([[0], np.cumsum(lengths)])
     return Ragged(np.concatenate([np.zeros(0, tokenizer.dtype), *encoded]), offsets)
+
+
+def _numbers(texts: Sequence[str]) -> np.ndarray:
+    numbers: dict[str, int] = {}
+    return np.array([numbers.setdefault(text, len(numbers)) for text in texts], np.int32)
 
 
 def _finite(

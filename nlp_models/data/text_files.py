@@ -69,7 +69,7 @@ def open_text(path: Path, splits: tuple[float, float, float]) -> JoinedText:
     """
     parts: list[Part] = []
     position = 0
-    for file in _files(path):
+    for file in list_files(path):
         skip, size = _measure(file)
         if size == 0:
             continue
@@ -114,8 +114,18 @@ def stream_text(text: JoinedText, split: str) -> Iterator[str]:
             yield from _read(part.path, part.skip + low - part.start, part.skip + high - part.start)
 
 
-def _files(path: Path) -> list[Path]:
-    """The files of a text in the order in which they are joined."""
+def list_files(path: Path) -> list[Path]:
+    """The files of a text in the order in which they are joined.
+
+    Args:
+      path: a file, or a folder, which is read as `open_text` says.
+
+    Returns:
+      Regular files.
+
+    Raises:
+      InputError: if the path does not exist, is neither file nor folder, or cannot be read.
+    """
     try:
         if path.is_file():
             return [path]

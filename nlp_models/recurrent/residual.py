@@ -119,7 +119,8 @@ def make_residual_stack(
             return dropout(jax.random.fold_in(key, place), dropout_rate, y)
 
         def adapt(layer: Params, of: str, y: jax.Array) -> jax.Array:
-            return bottleneck.apply(layer[f'{of}_{bottleneck.NAME}'], y) if of in adapted else y
+            name = f'{of}_{bottleneck.NAME}'
+            return bottleneck.apply(layer[name], y, backward=backward) if of in adapted else y
 
         new_state = []
         for i, carry in enumerate(state):

@@ -102,6 +102,7 @@ def make_stack(
     forget_bias: float = 1.0,
     evaluate: Callable = sequential.scan,
     adapter_size: int = 0,
+    backward: str = 'custom',
 ) -> SequenceModel:
     """A stack of recurrent layers; each reads the outputs of the one below.
 
@@ -120,6 +121,7 @@ def make_stack(
         (`evaluation.make_evaluation`).
       adapter_size: units of an adapter behind each layer (`attention.bottleneck`), which its
         output passes and its carry does not; 0 for none.
+      backward: of the adapters, 'custom' or 'autodiff'.
 
     Returns:
       A `SequenceModel` from x `[B, T, D]` to y `[B, T, N]`, in x's dtype.
@@ -127,7 +129,7 @@ def make_stack(
 
     def init(key: Key) -> Params:
         sizes = [input_size] + [hidden_size] * (num_layers - 1)
-        params = {
+        params: dict[str, dict[str, Any]] = {
             f'layer_{i}': init_cell(
                 cell, k, size, hidden_size, orthogonal=orthogonal, forget_bias=forget_bias
             )
@@ -153,7 +155,8 @@ def make_stack(
             layer = dict(params[f'layer_{i}'])
             adapter = layer.pop(bottleneck.NAME, None)
             carry, x = run_layer(evaluate, cell, layer, carry, x, lengths)
-            x = x if adapter is None else bottleneck.apply(adapter, x)
+            if adapter is not None:
+                x = bottleneck.apply(adapter, x, backward=backward)
             new_state.append(carry)
         return tuple(new_state), x
 

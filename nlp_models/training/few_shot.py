@@ -282,7 +282,8 @@ def _writer(path: str) -> Any:
         raise InputError(f'predictions {path} cannot be written: {error.strerror}') from error
 
     def write(which: Line, result: Result) -> None:
-        scores = [None] * result.examples if result.scores is None else result.scores.tolist()
+        found = result.scores
+        scores: list[Any] = [None] * result.examples if found is None else found.tolist()
         rows = zip(result.predictions, result.answers, result.right.tolist(), scores, strict=True)
         with target.open('a', encoding='utf-8') as file:
             for number, (prediction, answer, right, several) in enumerate(rows, 1):
