@@ -25,6 +25,12 @@ STUDIES = (
     'attention_parts',
     'architectures',
     'scaling',
+    'in_context',
+    'prompting',
+    'fine_tuning',
+    'nontriviality',
+    'data_quality',
+    'limitations',
 )
 
 
