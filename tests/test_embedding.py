@@ -1,6 +1,5 @@
 """Vectors for many texts at once, and finding partners by them."""
 
-import importlib.util
 from functools import cache
 from typing import Any
 
@@ -233,7 +232,6 @@ def test_candidates_that_are_as_right_are_left_out():
     )
 
 
-@pytest.mark.skipif(importlib.util.find_spec('sklearn') is None, reason='needs scikit-learn')
 def test_tfidf_is_its_equations():
     queries = ['the cat sat', 'a dog ran after the dog', 'zebra']
     candidates = ['cat and dog', 'the the the end', 'Ran away']

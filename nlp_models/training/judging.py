@@ -223,11 +223,8 @@ def _contrastive(run: Trained, task: Task, split: str) -> Iterator[tuple[str, Re
     alike = found.source_numbers[:, None] == found.source_numbers
     alike |= found.target_numbers[:, None] == found.target_numbers
     yield 'retrieval', retrieval.scores(first @ second.T, alike)
-    try:
-        counted = retrieval.tfidf_similarities(texts[0], texts[1], known=_training_texts(task))
-        yield 'retrieval_tfidf', retrieval.scores(counted, alike)
-    except ImportError:
-        logging.warning("TF-IDF needs scikit-learn: pip install -e '.[metrics]'")
+    counted = retrieval.tfidf_similarities(texts[0], texts[1], known=_training_texts(task))
+    yield 'retrieval_tfidf', retrieval.scores(counted, alike)
 
 
 def _classification(run: Trained, task: Task, split: str) -> Iterator[tuple[str, Result]]:
