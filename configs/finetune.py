@@ -60,7 +60,7 @@ def get_config(variant: str = 'full') -> Any:
     if method == 'freeze' and not lm_:
         trained = '^classifier/'
     config = pretrained.get_config('lm')
-    config.adaptation = dict(
+    added = dict(
         rules=_rules(trained),
         freeze_layers=0,  # how many of the lowest layers, embeddings with them
         layer_decay=1.0,  # a layer's rate over that of the layer above it
@@ -69,6 +69,7 @@ def get_config(variant: str = 'full') -> Any:
         #   encoders without masked-token head a file of pairs, source TAB target a line, or a name
         #   of pairs; '': that of the run in init_from, where it is one
     )
+    config.adaptation = ConfigDict(added)
     config.model.update(
         adapter_size=0,  # units of each adapter; 0: none
         adapter_placement='houlsby',  # behind attention and feed-forward; pfeiffer: only the latter

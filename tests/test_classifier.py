@@ -167,7 +167,7 @@ def test_scores_are_scikit_learns(classes):
             said = np.where(random.random(number) < 0.4, right, said)
             found = classifying.scores(right, said, classes)
             assert found['accuracy'] == pytest.approx(accuracy_score(right, said))
-            want = f1_score(right, said, average='macro', zero_division=0)
+            want = f1_score(right, said, average='macro', zero_division=0)  # pyright: ignore[reportArgumentType]
             assert found['macro_f1'] == pytest.approx(want)
             assert found['majority'] == pytest.approx(np.bincount(right).max() / number)
             assert found['examples'] == number

@@ -20,6 +20,13 @@ from nlp_models.training import adapting, loop, sources
 from nlp_models.training.program import build_program
 from nlp_models.training.trained import load_run
 from nlp_models.training.workdir import read_metrics
+from tests.finetuning_runs import (
+    log_softmax,
+    make_bases,
+    newest,
+    text_loss,
+    validation_of,
+)
 from tests.task_configs import fine_tune, language_model
 
 FAMILIES = ('bert', 'gru', 'transformer', 'lstm')  # the first two told classes, the others text

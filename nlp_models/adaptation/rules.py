@@ -97,7 +97,7 @@ def _match(rules: Any, paths: list[str]) -> dict[str, float]:
     given: dict[str, float] = {}
     for rule in rules:
         try:
-            pattern, value = () if isinstance(rule, str) else rule
+            pattern, value = tuple(rule) if not isinstance(rule, str) else (rule,)
             found = re.compile(pattern)
         except (TypeError, ValueError, re.error) as error:
             raise InputError(
@@ -145,9 +145,9 @@ def apply_plan(
     def by_path(values: dict[str, Any], tree: Any) -> Any:
         return trees.map_with_path(lambda path, leaf: values[path], tree)
 
-    def gate(updates, state, params=None, *, step, total_steps):
+    def gate(updates: Any, state: Any, params: Any = None, **at: Any) -> tuple[Any, Any]:
         del params
-        done = step / total_steps
+        done = at['step'] / at['total_steps']
 
         def open_(path: str, update: jax.Array) -> jax.Array:
             begin = plan.begins[path]
@@ -160,9 +160,9 @@ def apply_plan(
             return direction
         inner = optax.with_extra_args_support(direction)
 
-        def update(updates, state, params=None, *, step, total_steps):
-            new, after = inner.update(updates, state, params, step=step, total_steps=total_steps)
-            begun = step / total_steps >= begin
+        def update(updates: Any, state: Any, params: Any = None, **at: Any) -> tuple[Any, Any]:
+            new, after = inner.update(updates, state, params, **at)
+            begun = at['step'] / at['total_steps'] >= begin
 
             def pick(now, before):
                 return jnp.where(begun, now, before)
@@ -183,7 +183,7 @@ def apply_plan(
     if len(begins) == 1:
         parts.append(late(begins[0]))
     else:
-        groups = {str(begin): late(begin) for begin in begins}
+        groups: dict[Any, Any] = {str(begin): late(begin) for begin in begins}
         labels = {path: str(begin) for path, begin in plan.begins.items()}
         parts.append(optax.partition(groups, lambda tree: by_path(labels, tree)))
     parts.append(optax.GradientTransformation(stateless, scale))

@@ -7,7 +7,6 @@ likeliest after what is right before it: greedy decoding writes just such answer
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float

@@ -50,14 +50,13 @@ def strip_english(path: Path) -> str:
     """The code of a source file without comments and docstrings; '' for one that does not parse."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter(
-                'ignore'
-            )  # old sources hold escapes that newer parsers warn about
+            warnings.simplefilter('ignore')  # of escapes in old sources that newer parsers have
             tree = ast.parse(path.read_text(encoding='utf-8'))
     except (OSError, ValueError, SyntaxError, RecursionError):
         return ''
-    documented = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
     for node in ast.walk(tree):
-        if isinstance(node, documented) and ast.get_docstring(node, clean=False) is not None:
+        if not isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            continue
+        if ast.get_docstring(node, clean=False) is not None:
             node.body = node.body[1:] or ([] if isinstance(node, ast.Module) else [ast.Pass()])
     return ast.unparse(tree)

@@ -83,8 +83,10 @@ def check(config: Any) -> None:
 
 def _forgetting(config: Any, run: Any) -> dict[str, Any] | None:
     source = load_source(config.init_from, config.model)
-    asked: Any = forgetting.remembered(config, source)
-    dataset = None if asked is None else forgetting.load(config, asked, source)
+    asked = forgetting.remembered(config, source)
+    if asked is None:
+        return None
+    dataset = forgetting.load(config, asked, source)
     if dataset is None:
         return None
     before = forgetting.make_measure(asked, source, source.model, dataset)(source.params)

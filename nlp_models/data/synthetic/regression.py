@@ -141,6 +141,6 @@ def trivial_error(**setting: Any) -> float:
 
 
 def _axes(dimension: int, stretch: float) -> np.ndarray:
-    """a `[D]`, a geometric row whose mean square is 1."""
+    """A `[D]`, a geometric row whose mean square is 1."""
     rising = stretch ** (np.arange(dimension) / max(dimension - 1, 1))
     return rising / np.sqrt(np.mean(np.square(rising)))
