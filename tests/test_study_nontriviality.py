@@ -165,7 +165,7 @@ def small(tmp_path_factory) -> Any:
     (folder / 'labelled.tsv').write_text(''.join(lines))
     config = config_file.get_config('quick')
     config.update(num_devices=1, minilm=str(folder / 'bert'), sizes=(8, 0), length=12)
-    config.update(sample=30, shown=10)
+    config.update(sample=30, shown=10, most=dict(train=0, validation=0, test=0))
     path = str(folder / 'labelled.tsv')
     config.data.update(
         labelled='', path=path, splits=(0.6, 0.2, 0.2), tokenizer='chars', vocab_size=0

@@ -61,8 +61,9 @@ def get_config(size: str = 'standard') -> Any:
             seeds=5,
             data=data.to_dict(),
             minilm='',  # its folder; '': that of the package
+            most=dict(train=0, validation=0, test=0),  # texts of each split; 0: all there are
             sizes=(16, 64, 256, ALL),  # texts
-            strengths=(0.1, 1.0, 10.0, 100.0, 1000.0),  # picked by validation texts at every size
+            strengths=(1.0, 10.0, 100.0),  # picked by validation texts at every size
             shown=256,  # of the texts trained on, whose loss is told
             length=48,  # tokens that every network reads of a text
             full=dict(
@@ -100,8 +101,10 @@ def get_config(size: str = 'standard') -> Any:
         sizes=dict(
             quick=dict(
                 seeds=2,
-                sizes=(16, 256),
-                strengths=(1.0, 100.0),
+                most=dict(train=400, validation=100, test=200),
+                sizes=(16, ALL),
+                sample=128,
+                strengths=(1.0, 10.0),
                 full=dict(sizes=(16,), steps=(8,)),
                 network=dict(steps=50, longer=100, rates=(3e-3,)),
                 noise=(0.4,),

@@ -85,10 +85,17 @@ def measure(config: Any, key: dict, evidence: Evidence) -> dict[str, Any]:
 
 
 def _texts(config: Any) -> _Texts:
-    found = datasets.load_once(labelled.load_labelled, config.data)
-    splits = (getattr(found, split) for split in ('train', 'validation', 'test'))
+    found, splits = datasets.load_once(labelled.load_labelled, config.data), []
+    for split in ('train', 'validation', 'test'):
+        one, most = getattr(found, split), config.most[split]
+        # From all over the split, which is in the order of the packages.
+        rows = np.linspace(0, len(one) - 1, min(most or len(one), len(one))).astype(int)
+        splits.append(_take(Sample(one.texts, one.targets), rows))
+    train, validation, test = splits
     return _Texts(
-        *(Sample(one.texts, one.targets) for one in splits),
+        train,
+        validation,
+        test,
         labels=found.labels,
         tokenizer=found.tokenizer,
     )

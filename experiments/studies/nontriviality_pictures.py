@@ -74,7 +74,7 @@ def _plot_sizes(evidence: Evidence) -> Picture:
     gap = {name: gap[name] for name in accuracy}
     figure, (upper, lower) = drawing.figure(2)
     how: dict[str, Any] = dict(names=STRATEGIES, xscale='log')
-    drawing.against(upper, accuracy, ylabel='accuracy, test', **how)
+    drawing.against(upper, accuracy, ylabel='accuracy, test', ylim=(0, 1), **how)
     drawing.against(
         lower, gap, ylabel='test minus training loss', xlabel='texts to train on', **how
     )
@@ -123,7 +123,7 @@ def _plot_poison(evidence: Evidence) -> Picture:
         for what in ('attack', 'accuracy')
     )
     figure, (upper, lower) = drawing.figure(2)
-    drawing.against(upper, attack, names=STRATEGIES, ylabel='attacks that succeed')
+    drawing.against(upper, attack, names=STRATEGIES, ylabel='attacks that succeed', ylim=(0, 1.02))
     drawing.against(
         lower, clean, names=STRATEGIES, xlabel='share of texts poisoned', ylabel='accuracy, test'
     )
