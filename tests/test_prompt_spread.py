@@ -22,20 +22,26 @@ def test_ways_that_are_alike_have_no_gap_in_the_mean():
     gaps, naive = [], []
     for _ in range(200):
         right = rng.random((8, 60)) < 0.6
-        gaps.append(prompt_spread.gap(right))
+        gaps.append(prompt_spread.gap(right, np.arange(60) % 2))
         naive.append(np.ptp(right.mean(axis=1)))
     assert abs(np.mean(gaps)) < 3 * np.std(gaps) / np.sqrt(200) + 0.005
     assert np.mean(naive) > 0.1  # what the plain difference would say
 
 
+def test_who_always_says_the_same_is_no_better_than_who_says_the_other():
+    wanted = np.arange(40) % 2
+    right = np.stack([wanted == 0, wanted == 1])
+    assert prompt_spread.gap(right, wanted) == 0
+
+
 def test_a_gap_that_is_there_is_found():
     rng = np.random.default_rng(1)
     right = rng.random((5, 4000)) < np.array([0.9, 0.6, 0.6, 0.6, 0.5])[:, None]
-    assert prompt_spread.gap(right) == pytest.approx(0.4, abs=0.04)
+    assert prompt_spread.gap(right, np.zeros(4000, int)) == pytest.approx(0.4, abs=0.04)
     same = np.tile(rng.random(10) < 0.5, (3, 1))
-    assert prompt_spread.gap(same) == 0
+    assert prompt_spread.gap(same, np.zeros(10, int)) == 0
     sure = np.array([[1] * 10, [0] * 10], bool)
-    assert prompt_spread.gap(sure) == 1
+    assert prompt_spread.gap(sure, np.arange(10) % 2) == 1
 
 
 def test_changed_is_the_mean_over_pairs():
@@ -106,9 +112,9 @@ def test_agreement_is_balanced_and_no_noun_is_on_both_sides():
 
 def test_what_cannot_be_is_told():
     with pytest.raises(InputError, match=r'^ways is 1: it must be at least 2'):
-        prompt_spread.gap(np.ones((1, 4), bool))
+        prompt_spread.gap(np.ones((1, 4), bool), np.zeros(4, int))
     with pytest.raises(InputError, match=r'^questions is 1: it must be at least 2'):
-        prompt_spread.gap(np.ones((2, 1), bool))
+        prompt_spread.gap(np.ones((2, 1), bool), np.zeros(1, int))
     with pytest.raises(InputError, match=r'^ways is 1: it must be at least 2'):
         prompt_spread.changed(np.ones((1, 4), int))
     with pytest.raises(InputError, match=r'^every is 1: it must be at least 2'):

@@ -35,10 +35,12 @@ class Answers(NamedTuple):
     Attributes:
       right: which answers are right.
       said: the number of the choice that was taken.
+      wanted: the number of the right one.
     """
 
     right: Bool[np.ndarray, 'V N']
     said: Int[np.ndarray, 'V N']
+    wanted: Int[np.ndarray, 'N']
 
     @property
     def accuracies(self) -> list[float]:
@@ -67,26 +69,29 @@ def ask(
     Returns:
       The answers.
     """
-    right, said = [], []
+    right, said, wanted = [], [], []
     for template, setting in ways:
         task = Task(template, queries, pool)
         found = in_context.evaluate(model, params, tokenizer, task, setting)
-        labels = list(template.words)
+        labels = sorted(template.words)
         right.append(found.right)
         said.append([labels.index(label) for label in found.predictions])
-    return Answers(np.array(right, bool), np.array(said))
+        wanted = [labels.index(label) for label in found.answers]
+    return Answers(np.array(right, bool), np.array(said), np.array(wanted))
 
 
-def gap(right: Bool[np.ndarray, 'V N']) -> float:
+def gap(right: Bool[np.ndarray, 'V N'], wanted: Int[np.ndarray, 'N']) -> float:
     """How far the best way is ahead of the worst one, on questions that neither was chosen by.
 
     The best of several scores less the worst is above 0 even if all ways are alike, as there are
     only so many questions. So best and worst are chosen on one half of the questions and compared
     on the other, which of ways that are alike gives 0 in the mean; averaged over several halves,
-    each taken both ways round.
+    each taken both ways round. Each half has as many questions of every answer: else who always
+    gives one answer would be above the mean in one half and below it in the other.
 
     Args:
       right: which questions were answered rightly, by way.
+      wanted: the number of each question's answer.
 
     Returns:
       The difference of two accuracies; it may be below 0.
@@ -99,8 +104,11 @@ def gap(right: Bool[np.ndarray, 'V N']) -> float:
     require(number >= 2, 'questions', number, 'must be at least 2')
     rng, found = random_generator(0, 31), []
     for _ in range(HALVES):
-        order = rng.permutation(number)
-        parts = order[: number // 2], order[number // 2 :]
+        first = np.zeros(number, bool)
+        for answer in np.unique(wanted):
+            mine = rng.permutation(np.flatnonzero(wanted == answer))
+            first[mine[: len(mine) // 2]] = True
+        parts = np.flatnonzero(first), np.flatnonzero(~first)
         for chosen, asked in (parts, parts[::-1]):
             known = right[:, chosen].mean(axis=1)
             scores = right[:, asked].mean(axis=1)
@@ -164,6 +172,6 @@ def over_models(asked: Callable[[int], Answers], number: int) -> dict[str, list[
     for i in range(number):
         answers = asked(i)
         found['accuracies'].append(answers.accuracies)
-        found['gap'].append(gap(answers.right))
+        found['gap'].append(gap(answers.right, answers.wanted))
         found['changed'].append(changed(answers.said))
     return found

@@ -11,6 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
+from nlp_models.adaptation.in_context import Task
+from nlp_models.adaptation.prompts import Template
 from nlp_models.data.synthetic import text_prompts
 from nlp_models.data.synthetic.text_prompts import Drawn, Form
 from nlp_models.data.synthetic.text_rules import Rule
@@ -208,15 +210,30 @@ def train(
     )
 
 
-__all__ = [
-    'VOCAB_SIZE',
-    'Answers',
-    'answers',
-    'ask',
-    'batches',
-    'by_examples',
-    'held_out',
-    'repeat_input',
-    'retrieve',
-    'train',
-]
+def as_tasks(
+    drawn: Drawn, rules: Sequence[Rule], form: Form, number: int, queries: int
+) -> list[Task]:
+    """Rules as tasks of `adaptation.in_context`, each with its own examples and questions.
+
+    Args:
+      drawn: prompts, at least `number`; the examples are those of a prompt but its last.
+      rules: one after the other, as many as are wanted.
+      form: how an example is written.
+      number: of tasks, at most one a prompt.
+      queries: strings asked in each task, the same in all as far as no example is among them.
+
+    Returns:
+      The tasks, whose answers are to be written.
+    """
+    template = Template(form.text, answer='output', separator=form.separator)
+    last = list(dict.fromkeys(strings[-1] for strings in drawn.strings))
+    found = []
+    for i in range(number):
+        rule, shown = rules[i % len(rules)], drawn.strings[i][:-1]
+        asked = [string for string in last if string not in shown][:queries]
+        pool, questions = (
+            [{'input': string, 'output': rule(string)} for string in some]
+            for some in (shown, asked)
+        )
+        found.append(Task(template, questions, pool))
+    return found
