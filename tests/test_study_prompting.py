@@ -79,7 +79,7 @@ def test_pictures_and_tables_tell_the_numbers():
     assert plain(search.rows[0][3]).startswith('0.85')
 
 
-def test_a_tiny_study_from_end_to_end(tmp_path):
+def test_a_tiny_study_from_end_to_end(tmp_path, monkeypatch):
     config = config_file.get_config('quick')
     text = 'The file is read. Its files are read. If the name was given, the names were given. '
     (tmp_path / 'text.txt').write_text(text * 60)
@@ -88,8 +88,16 @@ def test_a_tiny_study_from_end_to_end(tmp_path):
     config.update(templates=('{text} {label}', 'If {text} {label}'), shots=2)
     config.models = {'gru': {**config.models.gru.to_dict(), 'hidden_size': 8}}
     config.training.update(batch_size=4, sequence_length=16, pretrain_steps=4, chunk=2)
+    splits, search = [], study_file.prompt_search.search_prompts
+
+    def search_prompts(*ours, seed, **how):
+        splits.append(seed)
+        return search(*ours, seed=seed, **how)
+
+    monkeypatch.setattr(study_file.prompt_search, 'search_prompts', search_prompts)
     study_file._trained.clear()
     evidence = study.run(STUDY, config, tmp_path / 'study')
+    assert splits == [0, 1]  # each model has other questions held out
     study_file._trained.clear()
     for _, value in evidence.select(what='ask'):
         assert len(value['gap']) == len(value['changed']) == 2

@@ -14,7 +14,7 @@ art (Lu et al. 2022), templates do (Jiang et al. 2020, Sclar et al. 2024), and c
 without content narrows it (Zhao et al. 2021); a true few-shot score is less than the best prompt's
 (Perez et al. 2021). All are of models far larger than these.
 
-Sizes, on two cores: `quick` about 1 minute, `standard` about 12; `full` is for a GPU.
+Sizes, on two cores: `quick` about 1 minute, `standard` about 15; `full` is for a GPU.
 """
 
 from typing import Any

@@ -124,20 +124,22 @@ def _search(config: Any, family: str) -> dict[str, Any]:
         for text in config.templates
     }
     first = prompt_spread.Way(next(iter(templates.values())), setting)
-    _, held_out = split_examples(asked, config.search_share, ignore=('label',))
     found: dict[str, list] = {
         name: [] for name in ('searched', 'held_out', 'first', 'least', 'median', 'chosen')
     }
     for seed in range(config.seeds):
         ours = _ours(config, family, seed)
         search = prompt_search.search_prompts(
-            *ours, templates, asked, shown, [setting], share=config.search_share
+            *ours, templates, asked, shown, [setting], share=config.search_share, seed=seed
         )
         found['searched'].append(search.searched.accuracy)
         found['held_out'].append(search.held_out.accuracy)
         found['least'].append(search.spread.least)
         found['median'].append(search.spread.median)
         found['chosen'].append(search.candidates[search.chosen].template)
+        _, held_out = split_examples(
+            asked, config.search_share, ignore=(first.template.answer,), seed=seed
+        )
         answers = prompt_spread.ask(*ours, [first], held_out, shown)
         found['first'].append(float(np.mean(answers.right)))
     return found
