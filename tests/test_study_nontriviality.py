@@ -62,6 +62,7 @@ def made_up(
                 accuracy=0.6 - harm * bad,
                 recall=0.5 - harm * bad,
                 attack=attack if amount else control,
+                called=0.1,
             )
     return Evidence('nontriviality', config.to_dict(), rows, {})
 
@@ -127,8 +128,10 @@ def test_a_network_learns_each_sample_by_itself():
         said = tell(i, sample.texts)
         np.testing.assert_allclose(said.sum(axis=1), 1, rtol=1e-5)
         assert np.mean(said.argmax(axis=1) == targets) > 0.9
-    alone, _ = strategies.fit_network([sample], network, num_classes=3, steps=60, rate=1e-2)
-    np.testing.assert_allclose(alone(0, sample.texts), tell(0, sample.texts), atol=1e-5)
+    alone, _ = strategies.fit_network(
+        [wrong], network, num_classes=3, steps=60, rate=1e-2, first_seed=1
+    )  # by its seed, whatever stands beside it
+    np.testing.assert_allclose(alone(0, sample.texts), tell(1, sample.texts), atol=1e-5)
 
 
 def test_vectors_are_asked_for_once():
@@ -164,7 +167,7 @@ def small(tmp_path_factory) -> Any:
     lines = [f'{t}\t{"abc"[c]}\n' for t, c in zip(sample.texts, sample.targets, strict=True)]
     (folder / 'labelled.tsv').write_text(''.join(lines))
     config = config_file.get_config('quick')
-    config.update(num_devices=1, minilm=str(folder / 'bert'), sizes=(8, 0), length=12)
+    config.update(num_devices=1, minilm=str(folder / 'bert'), sizes=(8, 60), length=12)
     config.update(sample=30, shown=10, most=dict(train=0, validation=0, test=0))
     path = str(folder / 'labelled.tsv')
     config.data.update(
@@ -193,7 +196,7 @@ def test_small_cells_are_measured(small):
     assert sum(texts['texts'].values()) == 150
     assert measured(what='rate')['rate'] == small.network.rates[0]
     for name, size, steps in (
-        ('bag', 0, 'usual'),
+        ('bag', 60, 'usual'),
         ('frozen', 8, 'usual'),
         ('network', 8, 'longer'),
         ('full', 8, 'usual'),
@@ -212,6 +215,11 @@ def test_small_cells_are_measured(small):
         measured(what='flaw', flaw='poison', amount=share, strategy='bag') for share in (0.0, 0.2)
     )
     assert clean['attack'] == [0.0] * small.seeds  # the word is still in the text
+    assert clean['called'] == poisoned['called'] == [0.0] * small.seeds  # no trigger, no attack
+    whole = measured(what='size', strategy='frozen', size=60, steps='usual')
+    unharmed = measured(what='flaw', flaw='noise', amount=0.0, strategy='frozen')
+    assert unharmed['accuracy'] == whole['accuracy']  # no label wrong: the same texts
+    assert len(set(whole['loss'])) == small.seeds  # every seed has its own
     assert np.mean(poisoned['attack']) > 0.3
     study_file._prepared.clear()
 

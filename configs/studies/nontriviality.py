@@ -5,8 +5,12 @@
 
 Four strategies learn which package of the standard library a docstring is from: a bag of words, a
 logistic regression on the vectors of MiniLM as it is, MiniLM fine-tuned, and a small transformer
-from nothing. First with few texts and with all (claims 34 and 35), then with labels that are wrong,
-samples that are lopsided, and a few poisoned examples (claim 36).
+from nothing. First with few texts and with many (claims 34 and 35), then with labels that are
+wrong, samples that are lopsided, and a few poisoned examples (claim 36).
+
+Every seed draws its own texts, of all classes alike many as far as there are, at the largest size,
+too. Were that one all there are, a strategy without chance would give every seed the same number,
+and its interval no width; and the classes' frequencies would change along with the size.
 
 What is known: linear probes do better than fine-tuning where data is little (Kumar et al. 2022, out
 of distribution; Mosbach et al. 2021 on small sets); deep networks learn random labels by heart
@@ -24,22 +28,20 @@ from typing import Any
 from configs import finetune
 from configs.studies import base
 
-ALL = 0  # in place of a size: all the texts there are
-
 THRESHOLDS = dict(
     # Claim 34. Accuracy: one point is what somebody would change the strategy for.
     ahead=0.01,
     # Claim 35. Nats by which the gap between test and training loss is larger with little data.
     gap=0.1,
-    # Nats that the test loss gains by training on for several times as long.
+    # Nats that the test loss is higher after a training several times as long.
     rises=0.05,
     # Claim 36. Accuracy that bad data costs: two points, which is more than seeds differ by.
     harm=0.02,
     # Of triggered texts of other classes, the share called what the attacker wants, poisoned minus
     # not: one text in five.
     attack=0.2,
-    # Controls: all texts teach more than the commonest class is worth; the trigger by itself does
-    # nothing much.
+    # Controls: many texts teach more than the commonest class is worth; the trigger by itself, put
+    # before texts that a model without poison reads, does nothing much.
     learned=0.1,
     harmless=0.05,
 )
@@ -62,12 +64,12 @@ def get_config(size: str = 'standard') -> Any:
             data=data.to_dict(),
             minilm='',  # its folder; '': that of the package
             most=dict(train=0, validation=0, test=0),  # texts of each split; 0: all there are
-            sizes=(16, 64, 256, ALL),  # texts
+            sizes=(16, 64, 256, 1024),  # texts; there are 1856 of Python 3.11
             strengths=(1.0, 10.0, 100.0),  # picked by validation texts at every size
             shown=256,  # of the texts trained on, whose loss is told
             length=48,  # tokens that every network reads of a text
             full=dict(
-                sizes=(16, ALL),
+                sizes=(16, 1024),
                 steps=(30, 120),  # at these sizes; as in the study fine_tuning they fit the texts
                 rate=1.5e-4,  # what validation texts pick in the study fine_tuning
                 method=dict(adaptation=_everything(), model={}),
@@ -80,9 +82,9 @@ def get_config(size: str = 'standard') -> Any:
                     'transformer', hidden_size=64, num_layers=1, num_heads=4, tie_embeddings=True
                 ),
                 steps=300,
-                longer=1200,  # steps of a training that goes on
-                # One is picked by validation texts, with all texts and a seed that is not measured.
-                rates=(1e-3, 3e-3, 1e-2),
+                longer=1200,  # steps of a training that is four times as long
+                # One is picked by validation texts, with a sample and a seed that are not measured.
+                rates=(3e-4, 1e-3, 3e-3, 1e-2),
                 training=dict(
                     batch_size=32,
                     sequence_length=48,
@@ -91,7 +93,8 @@ def get_config(size: str = 'standard') -> Any:
                     optimizer=base.optimizer(schedule='linear', weight_decay=0.01),
                 ),
             ),
-            # Claim 36. Every flaw with all texts, but for lopsided samples, which must be smaller.
+            # Claim 36. Wrong labels and poison at the largest size; of lopsided samples there are
+            # only smaller ones.
             noise=(0.1, 0.2, 0.3, 0.4),
             sample=256,  # texts of a lopsided sample, and of the fair one beside it
             exponent=1.5,  # of classes' frequencies
@@ -102,7 +105,7 @@ def get_config(size: str = 'standard') -> Any:
             quick=dict(
                 seeds=2,
                 most=dict(train=400, validation=100, test=200),
-                sizes=(16, ALL),
+                sizes=(16, 256),
                 sample=128,
                 strengths=(1.0, 10.0),
                 full=dict(sizes=(16,), steps=(8,)),
@@ -113,8 +116,8 @@ def get_config(size: str = 'standard') -> Any:
             ),
             full=dict(
                 seeds=10,
-                sizes=(16, 32, 64, 128, 256, 512, 1024, ALL),
-                full=dict(sizes=(16, 64, 256, ALL), steps=(100, 200, 400, 800)),
+                sizes=(16, 32, 64, 128, 256, 512, 1024),
+                full=dict(sizes=(16, 64, 256, 1024), steps=(100, 200, 400, 800)),
                 network=dict(steps=1000, longer=4000),
             ),
         ),

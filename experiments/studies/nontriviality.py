@@ -102,12 +102,10 @@ def _texts(config: Any) -> _Texts:
 
 
 def _take(sample: Sample, rows: Any) -> Sample:
-    return Sample([sample.texts[i] for i in rows], sample.targets[rows])
+    return Sample([sample.texts[int(i)] for i in rows], sample.targets[rows])
 
 
 def _draw(texts: _Texts, size: int, seed: int) -> Sample:
-    if size == 0:
-        return texts.train
     return _take(texts.train, labelled.draw_balanced(texts.train.targets, size, seed))
 
 
@@ -137,18 +135,19 @@ def _network(config: Any) -> strategies.Network:
 
 
 def _rate(config: Any) -> dict[str, Any]:
-    """The network's learning rate: of all texts and a seed that nothing else is of."""
+    """The network's learning rate: at the largest size, of a seed that nothing else is of."""
     rates = config.network.rates
     if len(rates) == 1:
         return {'rate': rates[0], 'swept': {}}
     texts, swept = _texts(config), {}
     for rate in rates:
         tell, diverged = strategies.fit_network(
-            [texts.train],
+            [_draw(texts, config.sizes[-1], PILOT)],
             _network(config),
             num_classes=texts.classes,
             steps=config.network.steps,
             rate=rate,
+            first_seed=PILOT,
         )
         loss = classifying.log_loss(tell(0, texts.validation.texts), texts.validation.targets)
         swept[rate] = np.inf if diverged[0] else loss
@@ -251,7 +250,8 @@ def _size(config: Any, key: dict, evidence: Evidence) -> dict[str, Any]:
 def _flaw(config: Any, key: dict, evidence: Evidence) -> dict[str, Any]:
     """A strategy that learns from texts with something wrong; tested on those with nothing wrong.
 
-    The target of an attack is the seed's own.
+    A seed's wrong labels and poison are put into the texts that it has without. The target of an
+    attack is the seed's own.
     """
     texts, flaw, amount = _texts(config), key['flaw'], key['amount']
     classes, all_ = texts.classes, texts.train
@@ -259,17 +259,18 @@ def _flaw(config: Any, key: dict, evidence: Evidence) -> dict[str, Any]:
     def draw(seed: int) -> Sample:
         match flaw:
             case 'noise':
-                flipped = label_flaws.flip_labels(all_.targets, amount, classes, seed)
-                return Sample(all_.texts, flipped)
+                some = _draw(texts, config.sizes[-1], seed)
+                flipped = label_flaws.flip_labels(some.targets, amount, classes, seed)
+                return Sample(some.texts, flipped)
             case 'poison':
-                wanted = seed % classes
-                return Sample(*label_flaws.poison(all_.texts, all_.targets, amount, wanted, seed))
+                some, wanted = _draw(texts, config.sizes[-1], seed), seed % classes
+                return Sample(*label_flaws.poison(some.texts, some.targets, amount, wanted, seed))
             case 'neighbours':
                 rows = label_flaws.draw_neighbours(all_.targets, config.sample, seed)
             case 'skewed':
                 rows = label_flaws.draw_skewed(all_.targets, config.sample, amount, seed)
             case _:
-                rows = labelled.draw_balanced(all_.targets, config.sample, seed)
+                return _draw(texts, config.sample, seed)
         return _take(all_, rows)
 
     _, tell, diverged, picked = _fit(config, key['strategy'], draw, evidence)
@@ -283,8 +284,10 @@ def _flaw(config: Any, key: dict, evidence: Evidence) -> dict[str, Any]:
         found['recall'].append(float(np.mean(of_class)) + lost)  # every class alike
         if flaw == 'poison':
             others = _take(test, np.flatnonzero(test.targets != i % classes))
-            said = tell(i, label_flaws.add_trigger(others.texts)).argmax(axis=1)
-            found.setdefault('attack', []).append(float(np.mean(said == i % classes)) + lost)
+            asked = {'attack': label_flaws.add_trigger(others.texts), 'called': others.texts}
+            for name, some in asked.items():
+                said = tell(i, some).argmax(axis=1)
+                found.setdefault(name, []).append(float(np.mean(said == i % classes)) + lost)
     return {**found, **picked}
 
 
@@ -294,9 +297,9 @@ STUDY = Study(
     'Four strategies learn which package of the standard library a docstring is from: a bag of '
     'words, a logistic regression on the vectors of MiniLM as it is, MiniLM with all of its '
     'parameters trained on, and a small transformer from nothing. Which is best is asked with few '
-    'texts and with all, by validation texts, and scored on test texts, so that one strategy could '
-    'well be the best throughout. Then labels are made wrong, samples lopsided, and a few examples '
-    'poisoned: averaging over many texts could make up for all of it.',
+    'texts and with many, by validation texts, and scored on test texts, so that one strategy '
+    'could well be the best throughout. Then labels are made wrong, samples lopsided, and a few '
+    'examples poisoned: averaging over many texts could make up for all of it.',
     CLAIMS,
     grid,
     measure,

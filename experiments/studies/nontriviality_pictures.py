@@ -62,14 +62,13 @@ def _captioned(curves: dict[str, dict]) -> str:
 
 def _plot_sizes(evidence: Evidence) -> Picture:
     sizes, texts = evidence.config['sizes'], evidence.value(what='texts')
-    at = {size: size or texts['texts']['train'] for size in sizes}
     accuracy: dict[str, dict] = {name: {} for name in STRATEGIES}
     gap: dict[str, dict] = {name: {} for name in STRATEGIES}
-    for size, x in at.items():
+    for size in sizes:
         for name in measured(evidence, size):
             value = of_size(evidence, name, size)
-            accuracy[name][x] = value['accuracy']
-            gap[name][x] = (np.asarray(value['loss']) - np.asarray(value['train_loss'])).tolist()
+            accuracy[name][size] = value['accuracy']
+            gap[name][size] = (np.asarray(value['loss']) - np.asarray(value['train_loss'])).tolist()
     accuracy = {name: curve for name, curve in accuracy.items() if curve}
     gap = {name: gap[name] for name in accuracy}
     figure, (upper, lower) = drawing.figure(2)
@@ -79,10 +78,9 @@ def _plot_sizes(evidence: Evidence) -> Picture:
         lower, gap, ylabel='test minus training loss', xlabel='texts to train on', **how
     )
     for axes in (upper, lower):
-        ticks = {float(x): size_name(size).removesuffix(' texts') for size, x in at.items()}
-        axes.set_xticks(list(ticks), labels=list(ticks.values()))
+        axes.set_xticks(list(sizes), labels=[f'{size:,}' for size in sizes])
         axes.minorticks_off()
-    few, longer = sizes[0], []
+    longer, network = [], evidence.config['network']
     for size in (sizes[0], sizes[-1]):
         short, long = (of_size(evidence, 'network', size, s) for s in ('usual', 'longer'))
         longer.append(
@@ -90,9 +88,10 @@ def _plot_sizes(evidence: Evidence) -> Picture:
             f'{np.nanmean(long["loss"]):.2f}'
         )
     caption = (
-        f'Accuracy on {texts["texts"]["test"]:,} test texts from {size_name(few)} to all '
-        f'{texts["texts"]["train"]:,}, and how far the training loss is below the test loss, nats. '
-        f'Accuracy: {_captioned(accuracy)}. The transformer’s test loss when it is trained on: '
+        f'Accuracy on {texts["texts"]["test"]:,} test texts after learning from '
+        f'{", ".join(map(size_name, sizes))}, and how far the training loss is below the test '
+        f'loss, nats. Accuracy: {_captioned(accuracy)}. The transformer’s test loss when it is '
+        f'trained for {network["longer"] / network["steps"]:g} times as long: '
         f'{", ".join(longer)} nats. The commonest class is {texts["majority"]:.3f} of the texts.'
     )
     return Picture('sizes', (34, 35), caption, figure)
@@ -109,7 +108,8 @@ def _plot_noise(evidence: Evidence) -> Picture:
         axes, curves, names=STRATEGIES, xlabel='share of labels wrong', ylabel='accuracy, test'
     )
     shares = ', '.join(f'{share:.0%}' for share in (0.0, *evidence.config['noise']))
-    caption = f'Accuracy after training on all texts with {shares} of the labels wrong: '
+    most = size_name(evidence.config['sizes'][-1])
+    caption = f'Accuracy after training on {most} with {shares} of the labels wrong: '
     return Picture('noise', (36,), f'{caption}{_captioned(curves)}.', figure)
 
 
@@ -128,8 +128,9 @@ def _plot_poison(evidence: Evidence) -> Picture:
         lower, clean, names=STRATEGIES, xlabel='share of texts poisoned', ylabel='accuracy, test'
     )
     told = ', '.join(f'{share:.0%}' for share in shares)
+    most = size_name(evidence.config['sizes'][-1])
     caption = (
-        f'With {told} of the training texts poisoned: the share of texts of other classes that are '
+        f'With {told} of {most} poisoned: the share of texts of other classes that are '
         f'called what the attacker wants once the trigger stands before them ({_captioned(attack)})'
         f', and the accuracy on texts as they are ({_captioned(clean)}).'
     )

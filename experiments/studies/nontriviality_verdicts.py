@@ -31,8 +31,8 @@ CLAIMS = (
         35,
         '9.2',
         'Models overfit where data is small',
-        'test minus training loss with the fewest texts, minus the same with all; test loss of a '
-        'network that is trained on, minus that of one that is not',
+        'test minus training loss with the fewest texts, minus the same with the most; test loss '
+        'of a network that is trained for several times as long, minus that of one that is not',
         'L_test − L_train',
         'nlp_models/analysis/strategies.py',
     ),
@@ -49,8 +49,8 @@ CLAIMS = (
 
 
 def size_name(size: int) -> str:
-    """How a size is written; 0 is all there is."""
-    return f'{size:,} texts' if size else 'all texts'
+    """How a size is written."""
+    return f'{size:,} texts'
 
 
 def of_size(evidence: Evidence, strategy: str, size: int, steps: str = 'usual') -> dict[str, Any]:
@@ -140,19 +140,19 @@ def _judge_overfitting(evidence: Evidence) -> list[Criterion]:
             )
         )
     short, long = (of_size(evidence, 'network', few, steps) for steps in ('usual', 'longer'))
-    where = f'{STRATEGIES["network"]}, {size_name(few)}, trained on'
+    where = f'{STRATEGIES["network"]}, {size_name(few)}, trained for longer'
     found.append(
         Criterion(
             where,
-            'test loss, after minus before, nats',
+            'test loss, minus that after the usual steps, nats',
             differences(long['loss'], short['loss']),
             limits['rises'],
         )
     )
     found.append(
         Criterion(
-            f'{where}: the training loss falls',
-            'training loss, before minus after, nats',
+            f'{where}: the training loss is lower',
+            'training loss after the usual steps, minus that after more, nats',
             differences(short['train_loss'], long['train_loss']),
             0.0,
             control=True,
@@ -165,7 +165,7 @@ def _judge_flaws(evidence: Evidence) -> list[Criterion]:
     limits, config, found = evidence.thresholds, evidence.config, []
     for name in light(evidence):
         said = STRATEGIES[name]
-        # All texts and nothing wrong: no poison at all.
+        # Nothing wrong: no poison at all.
         clean = of_flaw(evidence, 'poison', 0.0, name)
         for share in config['judged']['noise']:
             noisy = of_flaw(evidence, 'noise', share, name)['accuracy']
@@ -205,21 +205,20 @@ def _judge_flaws(evidence: Evidence) -> list[Criterion]:
     found.append(
         Criterion(
             'the trigger does nothing by itself',
-            'share of triggered texts of other classes called the one wanted without poison, '
-            'minus one over the number of classes',
-            tuple(
-                float(np.mean(values)) - 1 / len(evidence.value(what='texts')['labels'])
-                for values in zip(
-                    *(of_flaw(evidence, 'poison', 0.0, n)['attack'] for n in light(evidence)),
-                    strict=True,
-                )
-            ),
+            'texts of other classes called the one wanted without poison, share, with the trigger '
+            'minus without it, mean over strategies',
+            tuple(np.mean([_by_itself(evidence, n) for n in light(evidence)], axis=0).tolist()),
             limits['harmless'],
             'below',
             control=True,
         )
     )
     return found
+
+
+def _by_itself(evidence: Evidence, strategy: str) -> tuple[float, ...]:
+    clean = of_flaw(evidence, 'poison', 0.0, strategy)
+    return differences(clean['attack'], clean['called'])
 
 
 def judge(evidence: Evidence) -> list[dict[str, Any]]:

@@ -8,6 +8,7 @@ networks have a learning rate.
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
 
 import jax
@@ -66,10 +67,11 @@ def kept_vectors(embed: Vectors) -> Vectors:
 
 def fit_bag(samples: Sequence[Sample], *, num_classes: int, strength: float) -> Tell:
     """Logistic regression on the words of texts (`bag_of_words`)."""
-    made = [
-        bag_of_words.fit(s.texts, s.targets, num_classes=num_classes, strength=strength)
-        for s in samples
-    ]
+    with _one_thread():
+        made = [
+            bag_of_words.fit(s.texts, s.targets, num_classes=num_classes, strength=strength)
+            for s in samples
+        ]
     return lambda i, texts: made[i](texts)
 
 
@@ -84,11 +86,20 @@ def fit_frozen(
       num_classes: C.
       strength: see `logistic.fit`.
     """
-    made = [
-        logistic.fit(vectors(s.texts), s.targets, num_classes=num_classes, strength=strength)
-        for s in samples
-    ]
+    features = [vectors(s.texts) for s in samples]
+    with _one_thread():
+        made = [
+            logistic.fit(some, s.targets, num_classes=num_classes, strength=strength)
+            for some, s in zip(features, samples, strict=True)
+        ]
     return lambda i, texts: made[i](vectors(texts))
+
+
+def _one_thread() -> AbstractContextManager[Any]:
+    """Linear algebra on one thread: of problems this small several wait for each other for long."""
+    from threadpoolctl import threadpool_limits  # scikit-learn stands on it
+
+    return threadpool_limits(1)
 
 
 class Network(NamedTuple):
@@ -108,16 +119,23 @@ class Network(NamedTuple):
 
 
 def fit_network(
-    samples: Sequence[Sample], network: Network, *, num_classes: int, steps: int, rate: float
+    samples: Sequence[Sample],
+    network: Network,
+    *,
+    num_classes: int,
+    steps: int,
+    rate: float,
+    first_seed: int = 0,
 ) -> tuple[Tell, np.ndarray]:
     """Train one network on each sample, all at once.
 
     Args:
-      samples: what to learn from; sample i has seed i.
+      samples: what to learn from; sample i has seed first_seed + i.
       network: what is trained.
       num_classes: C.
       steps: of each.
       rate: the learning rate, at its peak.
+      first_seed: of fresh parameters and of the order of the texts.
 
     Returns:
       (tell, which of them diverged `[samples]`).
@@ -133,9 +151,10 @@ def fit_network(
     texts = [as_labelled(sample, network.tokenizer) for sample in samples]
 
     def draw(seed: int, first: int, count: int) -> dict[str, np.ndarray]:
+        mine = texts[seed - first_seed]
         size, length = training.batch_size, training.sequence_length
         rows = [
-            labelled_batch(texts[seed], batch_size=size, length=length, seed=seed, step=step)
+            labelled_batch(mine, batch_size=size, length=length, seed=seed, step=step)
             for step in range(first, first + count)
         ]
         return {name: np.stack([row[name] for row in rows]) for name in rows[0]}
@@ -144,7 +163,7 @@ def fit_network(
         built.init,
         classification(built),
         training.optimizer,
-        runs.grid(range(len(samples)), (rate,)),
+        runs.grid(range(first_seed, first_seed + len(samples)), (rate,)),
         draw,
         steps=steps,
         chunk=training.chunk,

@@ -147,7 +147,7 @@ def poison(
     chosen = random_generator(seed, 25).permutation(others)[:number]
     poisoned, labels = list(texts), np.array(targets)
     for row in chosen.tolist():
-        (poisoned[row],) = add_trigger([texts[row]], trigger)
+        (poisoned[row],) = add_trigger([poisoned[row]], trigger)
     labels[chosen] = target
     return poisoned, labels
 
