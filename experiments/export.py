@@ -18,16 +18,17 @@ _ADAPTER = flags.DEFINE_boolean(
 
 def main() -> None:
     """Export."""
-    if _ADAPTER.value:
-        from nlp_models.training.adapting import save_adapter
+    from nlp_models.training import adapting
 
-        size = save_adapter(_WORKDIR.value, _OUTPUT.value, best=_BEST.value)
+    if _ADAPTER.value:
+        size = adapting.save_adapter(_WORKDIR.value, _OUTPUT.value, best=_BEST.value)
         print(f'{_OUTPUT.value}: {size:,} bytes on top of the base')
         return
     from nlp_models.pretrained.export import export
     from nlp_models.training.trained import load_run
 
     run = load_run(_WORKDIR.value, best=_BEST.value)
+    adapting.check_plain(run)
     kind = export(
         _OUTPUT.value,
         run.config.model,

@@ -1,10 +1,16 @@
 """Running the commands as a user does, for the tests."""
 
+import contextlib
+import importlib
+import io
 import os
 import re
 import subprocess
 import sys
+import warnings
 from pathlib import Path
+
+from absl.flags import FLAGS
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -107,3 +113,36 @@ def not_told(folder, cases):
             if not right or not re.search(pattern, lines[0]):
                 failures.append((name, process.returncode, out, lines[-3:]))
     return failures
+
+
+def inside(module, *argv):
+    """Run a command in this process, and see its errors raised; returns stdout.
+
+    It takes none of the seconds in which a process starts and compiles as users' programs are.
+    """
+    others = {
+        name: FLAGS[name]
+        for name in [*FLAGS]
+        if str(FLAGS.find_module_defining_flag(name)).startswith('experiments.')
+    }
+    for name in others:
+        delattr(FLAGS, name)
+    before, out, arguments = {*FLAGS}, io.StringIO(), sys.argv
+    sys.modules.pop(f'experiments.{module}', None)  # what it holds are flags of another call
+    try:
+        with contextlib.chdir(ROOT), contextlib.redirect_stdout(out):
+            command = importlib.import_module(f'experiments.{module}')
+            with warnings.catch_warnings():  # of how the flag reads a config file
+                warnings.filterwarnings('ignore', 'the load_module', DeprecationWarning)
+                sys.argv = [module, *map(str, argv)]
+                FLAGS(sys.argv)
+            command.main()
+    finally:
+        sys.argv = arguments
+        for name in {*FLAGS} - before:
+            delattr(FLAGS, name)
+        FLAGS.unparse_flags()
+        sys.modules.pop(f'experiments.{module}', None)
+        for name, flag in others.items():
+            FLAGS[name] = flag
+    return out.getvalue()

@@ -1,6 +1,7 @@
 """The house: who may import whom and at what cost, how long files are, which fields are read."""
 
 import ast
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -10,14 +11,16 @@ import jax
 import pytest
 from ml_collections import ConfigDict
 
-from configs import encoder, lm, pretrained, seq2seq
+from configs import encoder, few_shot, finetune, lm, pretrained, seq2seq
 from nlp_models import models
-from nlp_models.data import corpora, pairs, store
+from nlp_models.adaptation import building, rules
+from nlp_models.data import corpora, labelled, pairs, store
 from nlp_models.errors import InputError
-from nlp_models.training import loop, sources
+from nlp_models.training import adapting, loop, sources
+from nlp_models.training import few_shot as evaluation
 from nlp_models.training.tasks.build import build_task
 from tests import task_configs
-from tests.pretrained_folders import write_folder
+from tests.pretrained_folders import write_folder, write_letters
 
 ROOT = Path(__file__).parent.parent
 LIBRARY = ROOT / 'nlp_models'
@@ -27,6 +30,7 @@ LAYERS = (
     {'benchmark'},
     {'analysis'},
     {'training'},
+    {'adaptation'},
     {'embedding'},
     {'pretrained'},
     {'generation'},
@@ -251,17 +255,32 @@ VARIANTS: list[tuple[Any, str]] = [
     *((lm, name) for name in ('ngram', *models.CELLS, 'transformer', 'gpt2', 'llama')),
     *((lm, name) for name in lm._SHAKESPEARE),
     *((seq2seq, name) for name in SEQ2SEQ if name.startswith(('reverse', 'scan_length', 'tsv'))),
-    *((file, name) for file in (encoder, pretrained) for name in file.VARIANTS),
+    *((file, name) for file in (encoder, pretrained, few_shot) for name in file.VARIANTS),
+    *((finetune, name + end) for name in finetune.METHODS for end in ('', '_lm')),
 ]
 every_variant = pytest.mark.parametrize(
     ('file', 'variant'), [pytest.param(*v, id=f'{v[0].__name__[8:]}:{v[1]}') for v in VARIANTS]
 )
 
 
+# Tasks on sets of TFDS: what reads a file, and what opens a set.
+NAMED = {
+    'language_modelling': (store.load_dataset, corpora.open_corpus),
+    'masked_language_modelling': (store.load_dataset, corpora.open_corpus),
+    'classification': (labelled.load_labelled, labelled.load_labelled),
+}
+
+
 def read_by_task(config: Any) -> set[str]:
     """What making a task, one batch and one to evaluate reads."""
     reads: set[str] = set()
-    task = build_task(Recording(config, reads))
+    source = sources.load_source(config.init_from) if config.init_from else None
+    config = sources.resolve(config)
+    task = build_task(
+        Recording(config, reads),
+        tokenizer=source and source.tokenizer,
+        vocab_size=source.shape.vocab_size if source else 0,
+    )
     task.batch(0)
     task.objective(None, False)
     next(task.eval_batches(task.dataset.validation, 2))
@@ -272,8 +291,36 @@ def read_by_task(config: Any) -> set[str]:
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp('run')
     for name in ('llama', 'bert'):
-        write_folder(folder / name, name)
+        write_letters(write_folder(folder / name, name), framed=name == 'bert')
     return folder
+
+
+@pytest.fixture(scope='module')
+def read_by_adapting(folder) -> set[str]:
+    """What is read of what is added to a model, where all of it is."""
+    reads: set[str] = set()
+    config = task_configs.fine_tune(folder / 'llama', folder, 'lora_lm')
+    config.adaptation.remember = str(task_configs.text_file(folder))
+    config.model.update(adapter_size=2, prefix_length=2)
+    adapting.check(Recording(config, reads))
+    model = Recording(sources.resolve(config), reads).model
+    built = building.build(model, vocab_size=61, max_length=16)
+    shapes = jax.eval_shape(built.init, jax.random.key(0))
+    rules.make_plan(Recording(config, reads).adaptation, shapes)
+    return reads
+
+
+def read_by_few_shot(config: Any, folder: Path) -> set[str]:
+    """What a small evaluation reads, its examples of the questions' file or of another."""
+    reads: set[str] = set()
+    rows = [{'text': word, 'label': word[0]} for word in ('aa', 'ab', 'ba', 'bb') * 4]
+    path = folder / 'questions.jsonl'
+    path.write_text(''.join(json.dumps(row) + '\n' for row in rows))
+    config.update(init_from=str(folder / 'llama'), words=('a= a', 'b= b'), shots=(1,), seeds=(0,))
+    for config.data.examples in ('', str(path)):
+        config.data.path = str(path)
+        list(evaluation.run(Recording(config, reads)))
+    return reads | {'task'}  # by which the command knows it
 
 
 @pytest.fixture(scope='module')
@@ -286,6 +333,7 @@ def read_by_tasks(folder):
         'masked_language_modelling': [task_configs.masked(folder, 'mlm_gru')],
         'sequence_to_sequence': [task_configs.reverse(), task_configs.pairs(tsv, 'luong')],
         'contrastive': [task_configs.contrastive(tsv, 'contrastive_gru')],
+        'classification': [task_configs.fine_tune(folder / 'bert', folder)],
     }
     found = {task: set().union(*map(read_by_task, each)) for task, each in configs.items()}
     # What the loop and the step read of every config; not what each task has to read itself.
@@ -294,14 +342,16 @@ def read_by_tasks(folder):
     shared = {n for n in whole if '.' not in n or n.startswith('optimizer.')}
     shared -= found['language_modelling']
     for task, (config, *_) in configs.items():
-        config.data.update(tokenizer='bpe', vocab_size=300)
-        if 'cache_dir' in config.data:
-            store.load_dataset(Recording(config, found[task]).data)
+        with config.data.unlocked():  # where the tokens are those of a source
+            config.data.update(tokenizer='bpe', vocab_size=300)
+        if task in NAMED:
+            load, open_named = NAMED[task]
+            load(Recording(config, found[task]).data)
             with pytest.MonkeyPatch.context() as patch:
                 patch.setattr(corpora.named_sets, 'open_named_set', opening)
-                config.data.path = ''
+                config.data.update(path='', name='a set')
                 with pytest.raises(Opening):
-                    corpora.open_corpus(Recording(config, found[task]).data)
+                    open_named(Recording(config, found[task]).data)
         else:
             config.data.update(path=str(tsv), pairs='')
             pairs.load_pairs(Recording(config, found[task]).data)
@@ -312,19 +362,23 @@ def read_by_tasks(folder):
 
 
 @every_variant
-def test_every_field_is_read(file, variant, read_by_tasks, folder):
+def test_every_field_is_read(file, variant, read_by_tasks, read_by_adapting, folder):
     config = file.get_config(variant)
+    if file is few_shot:
+        assert field_names(config) - read_by_few_shot(config, folder) == set()
+        return
     reads = {name for name in read_by_tasks[config.task] if not name.startswith('model.')}
-    if file is pretrained:
-        config.init_from = str(folder / ('llama' if variant == 'lm' else 'bert'))
+    if file in (pretrained, finetune):
+        config.init_from = str(folder / ('llama' if variant.split('_')[-1] == 'lm' else 'bert'))
         resolved = sources.resolve(Recording(config, reads))
         assert set(config.model) < set(resolved.model)
+        reads |= read_by_adapting if file is finetune else set()
     else:
         build_model(Recording(config, reads))
     assert field_names(config) - reads == set()
 
 
-@pytest.mark.parametrize('file', [lm, seq2seq, encoder, pretrained])
+@pytest.mark.parametrize('file', [lm, seq2seq, encoder, pretrained, finetune, few_shot])
 def test_an_unknown_variant_is_told(file):
     for variant in ('nonsense', '', 'reverse', 'transformers'):
         wanted = rf'^configs/\w+\.py has no variant {variant!r}; it has '

@@ -15,7 +15,10 @@ from nlp_models.analysis.study import Evidence
 
 ROOT = Path(__file__).parent.parent
 FOLDER = ROOT / 'docs' / 'evidence'
-CLAIMS = range(1, 27)  # of the tutorial's sections 2 to 6
+CLAIMS = range(1, 41)  # of the tutorial's sections 2 to 11
+# Studies that have not been run at standard yet; the README says so.
+UNMEASURED = ('in_context', 'prompting', 'nontriviality', 'data_quality', 'limitations')
+MEASURED = [name for name in studies.STUDIES if name not in UNMEASURED]
 
 pytestmark = pytest.mark.skipif(not FOLDER.is_dir(), reason='no evidence is in this checkout')
 
@@ -37,13 +40,13 @@ def thresholds(source: str) -> dict[str, Any]:
     return names['get_config']('standard').thresholds.to_dict()
 
 
-def test_every_study_is_shipped():
-    assert list(shipped()) == list(studies.STUDIES)
+def test_every_study_is_shipped_but_those_that_are_not_measured():
+    assert list(shipped()) == MEASURED
     found = [claim.number for name in studies.STUDIES for claim in studies.find(name).claims]
     assert sorted(number for number in found if number) == list(CLAIMS)
 
 
-@pytest.mark.parametrize('name', studies.STUDIES)
+@pytest.mark.parametrize('name', MEASURED)
 def test_verdicts_follow_from_the_evidence(name):
     study, folder = studies.find(name), shipped()[name]
     evidence = Evidence.read(folder / 'evidence.json')
@@ -57,7 +60,7 @@ def test_verdicts_follow_from_the_evidence(name):
     }
 
 
-@pytest.mark.parametrize('name', studies.STUDIES)
+@pytest.mark.parametrize('name', MEASURED)
 def test_the_evidence_is_of_the_standard_size_and_complete(name):
     evidence = Evidence.read(shipped()[name] / 'evidence.json')
     file = importlib.import_module(f'configs.studies.{name}')
@@ -69,7 +72,7 @@ def test_the_evidence_is_of_the_standard_size_and_complete(name):
     ]
 
 
-@pytest.mark.parametrize('name', studies.STUDIES)
+@pytest.mark.parametrize('name', MEASURED)
 def test_thresholds_are_older_than_the_evidence(name):
     evidence = Evidence.read(shipped()[name] / 'evidence.json')
     commit = evidence.manifest['commit']
@@ -98,3 +101,4 @@ def test_the_readme_tells_the_verdicts_there_are():
         written = json.loads((folder / 'verdicts.json').read_text())
         found = [f'{one["claim"]} {one["verdict"]}' for one in written if one['claim']]
         assert told[name] == (', '.join(found) or 'context')
+    assert {name for name in told if told[name] == 'not measured yet'} == set(UNMEASURED)

@@ -19,7 +19,6 @@ from tests import task_configs
 from tests.commands import not_told, run
 from tests.harness_models import harness_folder
 from tests.pretrained_folders import write_folder, write_letters
-from tests.test_architecture import Recording, field_names
 
 WORDS = {'1': ' good', '0': ' bad'}
 
@@ -187,17 +186,8 @@ def test_examples_of_another_file_and_some_of_the_questions(folder):
         lines_of(config_of(folder, shots=(24,), data=data))
 
 
-@pytest.mark.parametrize('variant', config_file.VARIANTS)
-def test_every_field_is_read(folder, variant):
-    config = config_of(folder, variant, shots=(1,), seeds=(0,))
-    config.data.examples = str(folder / 'a.tsv')
-    reads: set[str] = set()
-    lines_of(Recording(config, reads))
-    split = config_of(folder, variant, shots=(1,), seeds=(0,))
-    lines_of(Recording(split, reads))
-    of_model = {name for name in field_names(config) if name.startswith('model.')}
-    assert field_names(config) - reads - of_model == {'task'}  # which the command reads
-    # How to run a model is read where it is loaded.
+def test_a_model_is_run_as_the_config_says(folder):
+    config = config_of(folder)
     config.model.dtype = 'bfloat16'
     _, model = few_shot.load_language_model(config.init_from, config.model)
     source = load_source(config.init_from, config.model)

@@ -31,32 +31,45 @@ from tests.task_configs import fine_tune, language_model
 
 FAMILIES = ('bert', 'gru', 'transformer', 'lstm')  # the first two told classes, the others text
 CLASSES, LM = FAMILIES[:2], FAMILIES[2:]
-QUICK = {
-    'full': 'lstm',
+# Those of `configs/finetune.py`, and what a field makes of one: (variant, group, field, value).
+FIELDS = {
+    'pfeiffer': ('adapter', 'model', 'adapter_placement', 'pfeiffer'),
+    'lowest': ('full', 'adaptation', 'freeze_layers', 1),
+}
+METHODS = (*finetune.METHODS, *FIELDS)
+QUICK = {  # `full` and `layerwise` freeze nothing; `test_finetune_command` runs them quickly
     'freeze': 'transformer',
     'gradual': 'gru',
-    'layerwise': 'lstm',
-    'adapter': 'bert',
+    'adapter': 'gru',
     'lora': 'bert',
     'prefix': 'gru',
-    'bitfit': 'transformer',
+    'bitfit': 'gru',
+    'pfeiffer': 'bert',
+    'lowest': 'gru',
 }
 PRODUCT = [
     pytest.param(method, family, id=f'{method}-{family}',
-                 marks=() if QUICK[method] == family else pytest.mark.slow)
-    for method in finetune.METHODS
+                 marks=() if QUICK.get(method) == family else pytest.mark.slow)
+    for method in METHODS
     for family in FAMILIES
     if (method, family) != ('prefix', 'bert')
 ]  # fmt: skip
 
 
-def variant_of(method, family):
-    return method if family in CLASSES else f'{method}_lm'
+def config_of(method, family, bases):
+    if not (bases / family).exists():
+        make_bases(bases, family)
+    variant, group, field, value = FIELDS.get(method, (method, '', '', None))
+    end = '' if family in CLASSES else '_lm'
+    config = fine_tune(bases / family, bases, variant + end)
+    if group:
+        config[group][field] = value
+    return config
 
 
 @pytest.fixture(scope='module')
 def bases(tmp_path_factory):
-    return make_bases(tmp_path_factory.mktemp('finetuning'), *FAMILIES)
+    return make_bases(tmp_path_factory.mktemp('finetuning'), *FAMILIES[:3])
 
 
 @pytest.fixture(scope='module')
@@ -66,7 +79,7 @@ def tuned(bases, request):
 
     def train(method, family):
         if (method, family) not in known:
-            config = fine_tune(bases / family, bases, variant_of(method, family))
+            config = config_of(method, family, bases)
             program = build_program(sources.resolve(config))
             workdir = bases / f'{method}-{family}'
             line = loop.train(config, str(workdir), program=program)
@@ -90,13 +103,15 @@ def is_trained(method, family, path):
     if family in CLASSES and path.startswith('classifier/'):
         return True
     name = path.split('/')[-1]
-    lowest = path.startswith('embed/') or '/layer_0/' in path or 'positions' in path
+    lowest = path.startswith('embed/') or re.search('/layer_0/|positions|embed_norm', path)
     return {
         'full': True,
         'gradual': True,
         'layerwise': True,
         'freeze': family not in CLASSES and not lowest,
         'adapter': bool(re.search('adapter/|norm/', path)),
+        'pfeiffer': bool(re.search('adapter/|norm/', path)),
+        'lowest': not lowest,
         'lora': path.startswith('lora/'),
         'prefix': path.startswith('prefix/'),
         'bitfit': name in ('bias', 'b', 'b_r'),
@@ -158,6 +173,9 @@ def test_what_is_frozen_is_bit_identical_and_unknown_to_the_optimizer(tuned, met
         elif family in LM or not path.startswith('head/'):
             # A head of tokens has no gradient where classes are told.
             assert not np.array_equal(begin[path], end[path]), path
+    if method in ('adapter', 'pfeiffer') and family in ('bert', 'transformer'):
+        places = {path.split('_adapter/')[0].split('/')[-1] for path in begin if 'adapter/' in path}
+        assert places == {'feed_forward'} | ({'attention'} if method == 'adapter' else set())
     count = sum(begin[path].size for path in trained)
     held = [np.asarray(leaf) for leaf in jax.tree.leaves(run.end['opt_state'])]
     assert sum(leaf.size for leaf in held if leaf.ndim) == 2 * count  # Adam's two moments
@@ -281,13 +299,53 @@ def test_killed_and_started_again_it_ends_bit_identical(
     assert trees.digests(newest(tmp_path / 'run').tree) == trees.digests(run.end)
 
 
+CLIPPED = [
+    pytest.param(
+        method, family,
+        marks=() if (method, family) in [('bitfit', 'transformer'), ('lowest', 'gru')]
+        else pytest.mark.slow,
+    )
+    for method in ('freeze', 'adapter', 'lora', 'prefix', 'bitfit', 'pfeiffer', 'lowest')
+    for family in FAMILIES
+    if (method, family) != ('prefix', 'bert')
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(('method', 'family'), CLIPPED)
+def test_what_is_frozen_has_no_part_in_the_norm_that_is_clipped(bases, method, family):
+    config = config_of(method, family, bases)
+    config.optimizer.update(name='sgd', b1=0.0, weight_decay=0.0, clip_norm=1e-3)
+    config.optimizer.update(schedule='constant', warmup_steps=0, learning_rate=1.0)
+    program = build_program(sources.resolve(config))
+    begin, batch = program.init().params, program.batch(0)
+    objective, arrays = program.task.objective(None, False), jax.tree.map(jnp.asarray, batch)
+
+    def loss(params):
+        sums, _ = objective(params, None, arrays, None)
+        return sums.loss / sums.weight
+
+    slopes = trees.flatten(jax.jit(jax.grad(loss))(begin))
+    slopes = {path: np.asarray(leaf, np.float64) for path, leaf in slopes.items()}
+    trained = {path for path in slopes if is_trained(method, family, path)}
+    norm = math.sqrt(sum(np.sum(slopes[path] ** 2) for path in trained))
+    assert math.sqrt(sum(np.sum(slope**2) for slope in slopes.values())) > 1.0002 * norm > 1e-3
+    state, _ = program.train_step(program.place(program.init()), batch)
+    after = program.fetch(state)
+    assert float(after.grad_norm) == pytest.approx(norm, rel=5e-5)  # what is above tells apart
+    flat, moved = trees.flatten(begin), trees.flatten(after.params)
+    for path, slope in slopes.items():
+        wanted = 1e-3 * slope / norm if path in trained else 0 * slope
+        np.testing.assert_allclose(flat[path] - moved[path], wanted, rtol=0, atol=5e-7)
+        assert path in trained or np.array_equal(flat[path], moved[path])
+
+
 ON_TWO = [
     pytest.param(
         method, family,
         marks=() if (method, family) in [('lora', 'transformer'), ('gradual', 'gru')]
         else pytest.mark.slow,
     )
-    for method in finetune.METHODS
+    for method in METHODS
     for family in ('transformer', 'gru')
 ]  # fmt: skip
 
@@ -296,7 +354,7 @@ ON_TWO = [
 def test_on_two_devices_it_is_the_same_up_to_rounding(bases, method, family):
     ends = []
     for devices in (1, 2):
-        config = fine_tune(bases / family, bases, variant_of(method, family))
+        config = config_of(method, family, bases)
         config.num_devices = devices
         config.optimizer.update(name='sgd', b1=0.9, learning_rate=0.05)
         program = build_program(sources.resolve(config))

