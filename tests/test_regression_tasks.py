@@ -125,7 +125,7 @@ def test_what_is_out_of_range_is_named(setting, named):
 
 def test_ridge_is_that_of_scikit_learn_and_least_squares_that_of_lapack(drawn):
     linear = pytest.importorskip('sklearn.linear_model')
-    few = [a[:20] for a in (drawn.x, drawn.y)]
+    few = drawn.x[:20], drawn.y[:20]
     ours, shortest = regressors.ridge(*few, 0.25), regressors.least_squares(*few)
     for row in range(20):
         x, y = few[0][row].astype(float), few[1][row].astype(float)

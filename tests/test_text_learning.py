@@ -1,5 +1,7 @@
 """What models answer to rules of strings, and who guesses; what is trained on many functions."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -13,7 +15,7 @@ from nlp_models.data.synthetic.text_prompts import Form
 from nlp_models.types import LanguageModel
 
 FORM = Form('{input}>{output}', ';')
-HOW = dict(min_length=3, max_length=3, letters=10)
+HOW: dict[str, Any] = dict(min_length=3, max_length=3, letters=10)
 RULES = text_rules.all_rules(3, 3)
 
 

@@ -1,5 +1,7 @@
 """Rules of strings, which of them are held out, and the prompts made of them."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -11,7 +13,7 @@ from nlp_models.errors import InputError
 
 FORM = Form('{input}>{output}', ';')
 RULES = text_rules.all_rules(3, 4)
-HOW = dict(min_length=3, max_length=4, letters=10)
+HOW: dict[str, Any] = dict(min_length=3, max_length=4, letters=10)
 
 
 @pytest.mark.parametrize(

@@ -39,7 +39,7 @@ THRESHOLDS = dict(
     # transformer's; off the distribution, over ridge that knows it.
     near_ridge=1.3,
     behind=1.1,
-    # Right answers of as many pairs as in training, and what twice as many pairs take off.
+    # Share of right answers with as many pairs as in training.
     recalled=0.9,
     # Exact answers after eight examples, minus those of the best fitting rule that was trained on.
     retrieval=0.0,

@@ -26,6 +26,14 @@ from nlp_models.data.synthetic import agreement, text_rules
 from nlp_models.data.synthetic.text_prompts import Form
 from nlp_models.training import objectives
 
+# How prompts are written, of `text_prompts.write_all`: an instruction or none, which examples.
+PROMPTS: dict[str, dict[str, Any]] = {
+    'untold': {},
+    'told': {'told': 1.0},
+    'told_other': {'told': 'other'},
+    'misled': {'misled': True},
+}
+
 
 def grid(config: Any) -> list[Cell]:
     """Functions, pairs, rules; then plain language models."""
@@ -184,12 +192,7 @@ def _rules(config: Any, family: str) -> dict[str, Any]:
     for name, rules in partition._asdict().items():
         drawn, forms = _drawn(config, rules)
         exact[name] = {}
-        for kind, how in (
-            ('untold', {}),
-            ('told', {'told': 1.0}),
-            ('told_other', {'told': 'other'}),
-            ('misled', {'misled': True}),
-        ):
+        for kind, how in PROMPTS.items():
             written = text_learning.text_prompts.write_all(drawn, rules, forms, **how)
             right, _ = text_learning.ask(
                 model,
