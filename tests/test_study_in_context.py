@@ -20,7 +20,7 @@ POINTS = 16
 
 def made_up(
     zero=0.5, few=0.3, agreement=0.8, examples=0.1, ratio=1.2, behind=1.5, shift=2.0, recalled=0.95,
-    retrieve=0.1, misled=0.0, floor=0.1,
+    retrieve=0.1, misled=0.0, floor=0.1, learned=0.9,
 ) -> Evidence:  # fmt: skip
     """Evidence in which each thing is so much."""
     config = config_file.get_config('standard')
@@ -56,7 +56,12 @@ def made_up(
             'told_other': [list(misled + 0 * rising + 0.01 * e) for e in NOISE],
             'misled': [list(misled + 0 * rising + 0.01 * e) for e in NOISE],
         }
-        add({'exact': dict.fromkeys(KINDS, kinds)}, what='rules', family=family)
+        answers = dict.fromkeys(KINDS, kinds)
+        answers['trained'] = kinds | {
+            'untold': [list(learned * rising + e) for e in NOISE],
+            'told': [list(learned + 0 * rising + e) for e in NOISE],
+        }
+        add({'exact': answers}, what='rules', family=family)
     for family in config.plain.models:
         value = {
             task: {str(k): list(base + examples * (k > 0) + NOISE * (k + 1))
@@ -78,6 +83,7 @@ def test_verdicts_can_go_either_way():
     assert verdicts_of(few=0.0, examples=0.0, floor=4.0)[1] == 'refuted'
     assert verdicts_of(examples=0.0)[1] == 'qualified'
     assert verdicts_of(misled=0.5)[:2] == ['inconclusive'] * 2
+    assert verdicts_of(learned=0.2)[:2] == ['inconclusive'] * 2
     assert verdicts_of(ratio=1.5)[2] == 'refuted'
     assert verdicts_of(behind=1.0)[3] == 'refuted'
     assert verdicts_of(ratio=1.0, shift=1.0)[4] == 'refuted'
@@ -103,7 +109,7 @@ def test_pictures_and_tables_tell_the_numbers():
     shifts, instructions, models = STUDY.tables(evidence)
     row = next(row for row in shifts.rows if plain(row[0]) == 'transformer')
     assert [plain(cell)[:4] for cell in row[1:]] == ['1.20', '2.40', '2.40', '2.40']
-    assert plain(instructions.rows[0][2]).startswith('0.5')
+    assert plain(instructions.rows[1][2]).startswith('0.5')
     assert plain(models.rows[0][1]).startswith('0.8')
 
 

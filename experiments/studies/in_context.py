@@ -25,6 +25,7 @@ from nlp_models.data import store
 from nlp_models.data.synthetic import agreement, text_rules
 from nlp_models.data.synthetic.text_prompts import Form
 from nlp_models.training import objectives
+from nlp_models.types import LanguageModel
 
 # How prompts are written, of `text_prompts.write_all`: an instruction or none, which examples.
 PROMPTS: dict[str, dict[str, Any]] = {
@@ -167,9 +168,12 @@ def _rules(config: Any, family: str) -> dict[str, Any]:
     """Exact answers by examples read before `[seeds][K]`, by kind of rule and of prompt."""
     part, partition = config.rules, _partition(config)
     forms = (Form(**part.form),)
-    model = models.build_language_model(
-        part.models[family], vocab_size=text_learning.VOCAB_SIZE, max_length=part.asked_length
-    )
+
+    def build(group: Any) -> LanguageModel:
+        sizes = {'vocab_size': text_learning.VOCAB_SIZE, 'max_length': part.asked_length}
+        return models.build_language_model(group, **sizes)
+
+    model = build(_alike(part, family, build))
     trained = text_learning.train(
         model,
         part.optimizer,

@@ -67,8 +67,9 @@ def _plot_functions(evidence: Evidence) -> Picture:
     caption = (
         f'New linear functions of {part["settings"]["trained"]["dimension"]} numbers, noise of '
         f'variance {part["settings"]["trained"]["noise"]:g}: squared error without the noise by '
-        f'points read. At {judged} points, over ridge regression ({ridge:.3f}): '
-        f'{", ".join(told)}; least squares {known["least_squares"][judged] / ridge:.2f}.'
+        f'points read, of which later ones count more in training. At {judged} points, over ridge '
+        f'regression ({ridge:.3f}): {", ".join(told)}; '
+        f'least squares {known["least_squares"][judged] / ridge:.2f}.'
     )
     return Picture('functions', (28,), caption, figure)
 
@@ -180,7 +181,8 @@ def _instructions(evidence: Evidence) -> Table:
     )  # fmt: skip
     caption = (
         'What is before the question: nothing, the words of the rule, those of another rule; '
-        f'{evidence.config["rules"]["examples"] - 1} examples, as many of another rule.'
+        f'{evidence.config["rules"]["examples"] - 1} examples, as many of another rule. '
+        'All families have about as many parameters, and one learning rate.'
     )
     return Table(header, tuple(rows), caption)
 

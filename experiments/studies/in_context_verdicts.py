@@ -103,6 +103,21 @@ def _over(ours: list[float], others: Any) -> tuple[float, ...]:
     return tuple(np.divide(ours, others).tolist())
 
 
+def _learned(evidence: Evidence, kind: str, number: int) -> list[Criterion]:
+    """The controls that rules that were trained on are answered at all."""
+    how = 'an instruction' if kind == 'told' else 'examples'
+    return [
+        Criterion(
+            f'{drawing.label(family)}, {KINDS["trained"]}',
+            f'exact answers by {how}',
+            tuple(exact(evidence, family, 'trained', kind, number)),
+            evidence.thresholds['learned'],
+            control=True,
+        )
+        for family in families(evidence, 'rules')
+    ]
+
+
 def _judge_zero_shot(evidence: Evidence) -> list[Criterion]:
     limits, found = evidence.thresholds, []
     for family in families(evidence, 'rules'):
@@ -138,7 +153,7 @@ def _judge_zero_shot(evidence: Evidence) -> list[Criterion]:
                 control=True,
             )
         )
-    return found
+    return found + _learned(evidence, 'told', 0)
 
 
 def _judge_few_shot(evidence: Evidence) -> list[Criterion]:
@@ -189,7 +204,7 @@ def _judge_few_shot(evidence: Evidence) -> list[Criterion]:
                 control=True,
             )
         )
-    return found
+    return found + _learned(evidence, 'untold', -1)
 
 
 def _over_ridge(evidence: Evidence, family: str, setting: str) -> tuple[float, ...]:
