@@ -120,7 +120,7 @@ def quadratic(p, carry, batch, key):
     """½ Σ (p − batch)², whose gradient is p − batch."""
     del carry, key
     errors = jax.tree.map(lambda a: jnp.sum(jnp.square(a - batch['target'])), p)
-    return Sums(0.5 * sum(jax.tree.leaves(errors)), jnp.float32(1.0)), None
+    return Sums(jnp.float32(0.5) * sum(jax.tree.leaves(errors)), jnp.float32(1.0)), None
 
 
 def train(adaptation, steps, *, total=None, **optimizer):

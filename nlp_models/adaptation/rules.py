@@ -97,7 +97,8 @@ def _match(rules: Any, paths: list[str]) -> dict[str, float]:
     given: dict[str, float] = {}
     for rule in rules:
         try:
-            pattern, value = tuple(rule) if not isinstance(rule, str) else (rule,)
+            pair: list[Any] = [rule] if isinstance(rule, str) else list(rule)
+            pattern, value = pair
             found = re.compile(pattern)
         except (TypeError, ValueError, re.error) as error:
             raise InputError(
