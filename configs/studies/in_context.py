@@ -193,7 +193,8 @@ def get_config(size: str = 'standard') -> Any:
                 plain=dict(
                     models=dict(gru=dict(hidden_size=64), transformer=dict(hidden_size=32)),
                     training=dict(pretrain_steps=100),
-                    rules=2,
+                    shots=(0, 4),
+                    rules=1,
                 ),
             ),
             full=dict(
