@@ -79,7 +79,7 @@ def start_of(config):
 def test_a_run_is_a_source(language_run, folder):
     source = sources.load_source(str(language_run))
     assert trees.digests(source.params) == trees.digests(best(language_run))
-    assert source.shape == (19, 16, 0)
+    assert source.shape == (19, 16, 0, 0, '')
     assert source.tokenizer.to_json() == (language_run / 'tokenizer.json').read_text()
     assert source.sentences is None
     assert source.build().context == 16
@@ -156,7 +156,7 @@ def test_another_task_goes_on_with_the_runs_tokens(masked_run, folder):
     config = contrastive(pair_file(folder), init_from=str(masked_run), num_devices=1)
     config.optimizer.weight_decay = 0.0
     _, program, begin = start_of(config)
-    assert program.task.shape == (20, 12, 0)  # with the mask, that nothing here needs
+    assert program.task.shape == (20, 12, 0, 0, '')  # with the mask, that nothing here needs
     assert program.task.dataset.tokenizer.to_json() == (masked_run / 'tokenizer.json').read_text()
     assert trees.digests(begin) == trees.digests(best(masked_run))
     state, sums = program.train_step(program.place(program.init()), program.batch(0))

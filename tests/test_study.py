@@ -233,7 +233,10 @@ def test_every_field_of_every_study_is_read(name):
     paths = [
         *(ROOT / 'experiments' / 'studies').glob(f'{name}*.py'),
         *(ROOT / 'nlp_models' / 'analysis').glob('*.py'),
-        *(ROOT / 'nlp_models' / 'data' / 'synthetic').glob('*.py'),
+        # Groups that other configs have, too: data, what is adapted, what a model is asked.
+        *(ROOT / 'nlp_models' / 'data').rglob('*.py'),
+        *(ROOT / 'nlp_models' / 'adaptation').glob('*.py'),
+        *(ROOT / 'nlp_models' / 'training' / 'tasks').glob('*.py'),
         ROOT / 'experiments' / 'study.py',
     ]
     source = '\n'.join(path.read_text() for path in paths)

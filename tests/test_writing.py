@@ -6,7 +6,8 @@ import jax
 import pytest
 
 from configs import encoder, lm, seq2seq
-from nlp_models import models, trees
+from nlp_models import trees
+from nlp_models.adaptation import building
 from nlp_models.data.pairs import begin_id, end_id
 from nlp_models.data.pretrained_tokenizer import pretrained_tokenizer
 from nlp_models.data.tokenizers import learn_tokenizer
@@ -29,7 +30,7 @@ GREEDY = Sampling(temperature=0.0)
 def untrained(config: Any, shape: Shape, tokenizer=CHARS, seed: int = 0) -> Trained:
     config = shrink(config)
     config.model.update(hidden_size=8)
-    model = models.build(config.model, **shape._asdict())
+    model = building.build(config.model, **shape._asdict())
     return Trained(config, tokenizer, model, shape, random_params(model, seed), 0)
 
 
