@@ -5,7 +5,8 @@ the next token of another text. METHOD is
 
 - `full`: all parameters;
 - `freeze`: all layers frozen, the head trained (of `freeze_lm`, all but the lowest layer);
-- `gradual`: one layer more after every tenth of the steps, from the top (Howard & Ruder 2018);
+- `gradual`: one layer more after every tenth of the steps, or sooner for all to have their turn,
+  from the top (Howard & Ruder 2018);
 - `layerwise`: each layer's rate that of the layer above it divided by 2.6 (the same);
 - `adapter`: bottleneck adapters, LayerNorms and head (Houlsby et al. 2019);
 - `lora`: changes of low rank (Hu et al. 2022);

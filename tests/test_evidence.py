@@ -17,7 +17,14 @@ ROOT = Path(__file__).parent.parent
 FOLDER = ROOT / 'docs' / 'evidence'
 CLAIMS = range(1, 41)  # of the tutorial's sections 2 to 11
 # Studies that have not been run at standard yet; the README says so.
-UNMEASURED = ('in_context', 'prompting', 'nontriviality', 'data_quality', 'limitations')
+UNMEASURED = (
+    'in_context',
+    'prompting',
+    'fine_tuning',
+    'nontriviality',
+    'data_quality',
+    'limitations',
+)
 MEASURED = [name for name in studies.STUDIES if name not in UNMEASURED]
 
 pytestmark = pytest.mark.skipif(not FOLDER.is_dir(), reason='no evidence is in this checkout')
@@ -84,12 +91,13 @@ def test_thresholds_are_older_than_the_evidence(name):
     assert thresholds(source) == evidence.thresholds
 
 
-def test_at_most_a_fifth_is_inconclusive():
+@pytest.mark.parametrize('claims', [range(1, 27), range(27, 41)])  # sections 2 to 6, 7 to 11
+def test_at_most_a_fifth_is_inconclusive(claims):
     found = [
         verdict['verdict']
         for folder in shipped().values()
         for verdict in json.loads((folder / 'verdicts.json').read_text())
-        if verdict['claim']
+        if verdict['claim'] in claims
     ]
     assert found.count('inconclusive') <= 0.2 * len(found)
 

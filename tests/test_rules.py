@@ -84,6 +84,8 @@ def test_lower_layers_are_slower_frozen_or_later():
     gradual = plan(gradual=0.2)
     for path, begin in gradual.begins.items():
         np.testing.assert_allclose(begin, 0.2 * depth(path))
+    # Of three layers, what is above and what is below them, each has its turn.
+    assert max(plan(gradual=0.3).begins.values()) == pytest.approx(0.8)
 
 
 @pytest.mark.parametrize(
@@ -98,7 +100,7 @@ def test_lower_layers_are_slower_frozen_or_later():
         (dict(rules=(('.*', 0.0),)), r'must leave something to be trained'),
         (dict(layer_decay=0.0), r'layer_decay is 0\.0: it must be above 0 and at most 1'),
         (dict(freeze_layers=4), r'freeze_layers is 4: it must be at least 0 and at most the 3'),
-        (dict(gradual=0.3), r'gradual is 0\.3: it must be at least 0 and at most 0\.25'),
+        (dict(gradual=1.5), r'gradual is 1\.5: it must be from 0 to 1'),
     ],
 )
 def test_a_bad_group_is_told(fields, message):

@@ -37,6 +37,10 @@ def made_up(
     base = {'labels': list('abc'), 'texts': [1856, 443, 767], 'majority': 0.2, 'remembered': 1.0}
     add({'what': 'base'}, base)
     gain = {SCRATCH: -pretrained, 'layerwise': layerwise, 'adapter': adapters, 'lora': adapters}
+    swept = {'learning_rate': 0.01, 'swept': {'0.001': 1.0, '0.01': 0.9}}
+    for method in config.docstrings.methods:
+        picked = {'rate': 2e-3, 'swept': {'0.001': 1.0, '0.002': 0.9, '0.004': 1.0}}
+        add({'what': 'rate', 'method': method}, picked)
     for size in config.docstrings.sizes:
         add({'what': 'bag', 'size': size}, scores(0.6 - bag))
         for method in config.docstrings.methods:
@@ -57,6 +61,7 @@ def made_up(
             better = gain.get(method, 0) + 0.001 * (method == 'freeze')
             lost = {'full': 0.5, 'adapter': forgets, 'lora': forgets}.get(method, 0.1)
             value = {
+                **swept,
                 'new': list(2.0 - better + NOISE),
                 'train': list(1.5 + freezing * (method == 'freeze') - NOISE),
                 'old': list(2.0 + lost + 2 * NOISE),
@@ -104,13 +109,16 @@ def test_pictures_and_table_tell_the_numbers():
     assert 'from nothing 0.400, 0.400, 0.400' in docstrings.caption
     assert 'full 2.89, 2.89, 2.89' in code.caption  # 2 nats in bits
     assert 'full +0.500' in forgetting.caption
-    (table,) = STUDY.tables(evidence)
+    table, rates = STUDY.tables(evidence)
     full, *_, bag = table.rows
     assert plain(full[0]) == 'full'
     assert plain(full[1]) == '1,000 (100.00%)'
     assert plain(full[2]).startswith('0.6')
     assert plain(bag[0]) == 'bag of words'
     assert 'from nothing' in [plain(row[0]) for row in table.rows]
+    row = next(row for row in rates.rows if plain(row[0]) == 'prefix')
+    assert [plain(cell) for cell in row[1:]] == ['–', '0.01*', '0.01*', '0.01*']
+    assert plain(rates.rows[0][1]) == '0.002'
 
 
 def small(tmp_path) -> Any:

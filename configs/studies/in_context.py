@@ -91,7 +91,7 @@ def get_config(size: str = 'standard') -> Any:
                     batch_size=64,
                     steps=3000,
                     chunk=50,
-                    learning_rates=(4e-3, 8e-3),
+                    learning_rates=(4e-3, 8e-3, 1.6e-2),
                     test_examples=4000,
                     optimizer=base.optimizer(schedule='linear', warmup_steps=100),
                 ),
@@ -168,6 +168,7 @@ def get_config(size: str = 'standard') -> Any:
                 words=dict(one='is', many='are'),
                 separator='. ',
                 shots=(0, 1, 4, 8),
+                judged=4,  # shots beside none
                 normalization='unconditional',
                 rules=10,  # held-out compositions that are asked, too
                 questions=10,  # of each, whose answers are written

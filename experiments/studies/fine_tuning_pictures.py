@@ -41,7 +41,7 @@ def plot(evidence: Evidence) -> list[Picture]:
 
 
 def tables(evidence: Evidence) -> list[Table]:
-    """Every method at every size: accuracy with its interval, and the parameters trained."""
+    """Every method at every size: accuracy with its interval, parameters trained; its rates."""
     part = evidence.config['docstrings']
     sizes = part['sizes']
     base = evidence.value(what='base')
@@ -56,9 +56,35 @@ def tables(evidence: Evidence) -> list[Table]:
         f'{texts:,} texts to train on, accuracy on {test:,} test texts with 95 % intervals over '
         f'{evidence.config["seeds"]} seeds; macro F1 with all texts; forgets: the loss on pairs of '
         f'halves of docstrings, in nats, after minus before ({write(base["remembered"])}), with '
-        f'all texts. The commonest package is {base["majority"]:.3f} of the test texts.'
+        f'all texts. The commonest package is {base["majority"]:.3f} of the test texts. With all '
+        'texts to train on seeds differ in the head and the order alone.'
     )
-    return [Table(header, tuple(rows), caption)]
+    return [Table(header, tuple(rows), caption), _rates(evidence)]
+
+
+def _rates(evidence: Evidence) -> Table:
+    part, sizes = evidence.config['docstrings'], evidence.config['code']['sizes']
+    rows = []
+    for method in named(evidence.config['code']['methods']):
+        found = [evidence.value(what='code', method=method, size=n) for n in sizes]
+        picks = [_picked(value['learning_rate'], value['swept']) for value in found]
+        docs = '–'
+        if method in part['methods']:
+            value = evidence.value(what='rate', method=method)
+            docs = _picked(value['rate'], value['swept'])
+        rows.append((METHODS[method], docs, *picks))
+    caption = (
+        'Learning rates, at their peak, that validation texts picked of a sweep; * the lowest or '
+        'highest that was tried.'
+    )
+    header = ('method', 'docstrings', *(f'code, {size_name(n)} characters' for n in sizes))
+    return Table(header, tuple(rows), caption)
+
+
+def _picked(rate: float, swept: dict[str, float]) -> str:
+    tried = [float(each) for each in swept]
+    edge = len(tried) > 1 and rate in (min(tried), max(tried))
+    return f'{rate:g}{"*" if edge else ""}'
 
 
 def _row(evidence: Evidence, method: str, sizes: Any, base: dict) -> tuple[str, ...]:

@@ -24,10 +24,12 @@ class _Rows(NamedTuple):
 
 
 def begin(model: LanguageModel, params: Params, key: Key, length: int, vocab_size: int) -> Params:
-    """The state after some tokens drawn at random, which is what the learning starts from.
+    """The state that the learning starts from.
 
-    So before the first step the model computes what the model without prefix does after these
-    tokens; Li & Liang (section 7.4) find that states of real words are a better start than noise.
+    A recurrent network's is its own h_0, so that before the first step it computes what it did. No
+    keys and values leave attention as it is: a transformer's are those after P tokens drawn at
+    random, so that it computes what the model without prefix does after these tokens. Li & Liang
+    (section 7.4) find that states of real words are a better start than noise.
 
     Args:
       model: without prefix.
@@ -39,13 +41,14 @@ def begin(model: LanguageModel, params: Params, key: Key, length: int, vocab_siz
     Returns:
       The arrays of the state for one text, by path.
     """
-    tokens = draw(key, length, vocab_size)
-    state, _ = model.apply(params, model.start(params, 1, length), tokens)
+    state = model.start(params, 1, length)
+    if _has_cache(state):
+        state, _ = model.apply(params, state, draw(key, length, vocab_size))
     return trees.unflatten(_learned(state))
 
 
 def draw(key: Key, length: int, vocab_size: int) -> jax.Array:
-    """The tokens `[1, P]` int32 whose state `begin` takes."""
+    """The tokens `[1, P]` int32 whose state `begin` takes of a transformer."""
     return jax.random.randint(key, (1, length), 0, vocab_size, jnp.int32)
 
 

@@ -164,13 +164,13 @@ def example_text(template: Template, example: Example) -> str:
 
 
 def answer_context(template: Template) -> str:
-    """The template's own words right before the answer, such as 'Label: '.
+    """The template's own words right before the answer, such as 'Label: ', or the blank there.
 
     It is what Brown et al. 2020 (section 2.4) compare a choice's probability with: a text that
     calls for an answer but asks nothing.
     """
     literal = next(literal for literal, name in _parts(template.text) if name == template.answer)
-    return literal.lstrip()
+    return literal.lstrip() or literal
 
 
 def choice_texts(template: Template, example: Example) -> tuple[str, ...]:

@@ -47,7 +47,8 @@ def make_plan(adaptation: Any, params: Params) -> Plan:
     - `layer_decay` ξ: a layer's rate is ξ times that of the layer above it (Howard & Ruder 2018,
       section 3.2, where ξ = 1 / 2.6).
     - `gradual` s: each layer begins s of all steps after the one above it, what is above the last
-      layer at once (section 3.3, "gradual unfreezing").
+      layer at once (section 3.3, "gradual unfreezing"); less where there are so
+      many layers that the lowest would not have their turn.
 
     Args:
       adaptation: with `rules`, `freeze_layers`, `layer_decay` and `gradual`.
@@ -73,9 +74,8 @@ def make_plan(adaptation: Any, params: Params) -> Plan:
         )
     most = f'must be at least 0 and at most the {layers} layers there are'
     require(0 <= frozen <= layers, 'adaptation.freeze_layers', frozen, most)
-    top = 1 / (layers + 1)
-    least = f'must be at least 0 and at most {top:.3g}, for all {layers} layers to be trained'
-    require(0 <= gradual <= top, 'adaptation.gradual', gradual, least)
+    require(0 <= gradual <= 1, 'adaptation.gradual', gradual, 'must be from 0 to 1')
+    gradual = min(gradual, 1 / (layers + 2))  # above the layers, each of them, and below: a turn
     rates, begins = {}, {}
     for path in paths:
         depth = _depth(path, layers)  # 0 above the last layer, `layers` + 1 below the first
