@@ -83,7 +83,7 @@ def test_verdicts_can_go_either_way():
     assert verdicts_of(few=0.0, examples=0.0, floor=4.0)[1] == 'refuted'
     assert verdicts_of(examples=0.0)[1] == 'qualified'
     assert verdicts_of(misled=0.5)[:2] == ['inconclusive'] * 2
-    assert verdicts_of(learned=0.2)[:2] == ['inconclusive'] * 2
+    assert verdicts_of(learned=0.1)[:2] == ['inconclusive'] * 2
     assert verdicts_of(ratio=1.5)[2] == 'refuted'
     assert verdicts_of(behind=1.0)[3] == 'refuted'
     assert verdicts_of(ratio=1.0, shift=1.0)[4] == 'refuted'
