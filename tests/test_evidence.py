@@ -22,7 +22,7 @@ UNMEASURED = (
     'prompting',
     'fine_tuning',
     'nontriviality',
-    'data_quality',
+   
     'limitations',
 )
 MEASURED = [name for name in studies.STUDIES if name not in UNMEASURED]

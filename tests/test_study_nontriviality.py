@@ -54,16 +54,15 @@ def made_up(
                     loss=1.0 + more + rises * (steps == 'longer'),
                     train_loss=0.5 - 0.1 * (steps == 'longer'),
                 )
-    for flaw, amount in study_file.flaws(config):
-        bad = flaw not in ('fair', 'poison')
-        for name in study_file.LIGHT:
-            add(
-                {'what': 'flaw', 'flaw': flaw, 'amount': amount, 'strategy': name},
-                accuracy=0.6 - harm * bad,
-                recall=0.5 - harm * bad,
-                attack=attack if amount else control,
-                called=0.1,
-            )
+    for key in (cell.key for cell in STUDY.grid(config) if cell.key['what'] == 'flaw'):
+        bad = key['flaw'] not in ('fair', 'poison')
+        add(
+            key,
+            accuracy=0.6 - harm * bad,
+            recall=0.5 - harm * bad,
+            attack=attack if key['amount'] else control,
+            called=0.1,
+        )
     return Evidence('nontriviality', config.to_dict(), rows, {})
 
 
@@ -221,6 +220,9 @@ def test_small_cells_are_measured(small):
     assert unharmed['accuracy'] == whole['accuracy']  # no label wrong: the same texts
     assert len(set(whole['loss'])) == small.seeds  # every seed has its own
     assert np.mean(poisoned['attack']) > 0.3
+    value = measured(what='flaw', flaw='poison', amount=0.2, strategy='full')
+    assert len(value['attack']) == small.seeds
+    assert value['steps'] == small.full.steps[-1]
     study_file._prepared.clear()
 
 

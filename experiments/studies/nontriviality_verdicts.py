@@ -69,9 +69,9 @@ def measured(evidence: Evidence, size: int) -> list[str]:
     return [name for name in STRATEGIES if any(key['strategy'] == name for key in keys)]
 
 
-def light(evidence: Evidence) -> list[str]:
-    """The strategies that every flaw is tried on."""
-    keys = [key for key, _ in evidence.select(what='flaw')]
+def tried(evidence: Evidence, flaw: str, amount: float) -> list[str]:
+    """The strategies that a flaw was tried on."""
+    keys = [key for key, _ in evidence.select(what='flaw', flaw=flaw, amount=amount)]
     return [name for name in STRATEGIES if any(key['strategy'] == name for key in keys)]
 
 
@@ -163,51 +163,52 @@ def _judge_overfitting(evidence: Evidence) -> list[Criterion]:
 
 def _judge_flaws(evidence: Evidence) -> list[Criterion]:
     limits, config, found = evidence.thresholds, evidence.config, []
-    for name in light(evidence):
-        said = STRATEGIES[name]
-        # Nothing wrong: no poison at all.
-        clean = of_flaw(evidence, 'poison', 0.0, name)
-        for share in config['judged']['noise']:
-            noisy = of_flaw(evidence, 'noise', share, name)['accuracy']
+    for share in config['judged']['noise']:
+        for name in tried(evidence, 'noise', share):
+            clean = of_flaw(evidence, 'poison', 0.0, name)  # nothing wrong: no poison at all
+            noisy = of_flaw(evidence, 'noise', share, name)
             found.append(
                 Criterion(
-                    f'{said}, {share:.0%} of the labels wrong',
+                    f'{STRATEGIES[name]}, {share:.0%} of the labels wrong',
                     'accuracy without minus with',
-                    differences(clean['accuracy'], noisy),
+                    differences(clean['accuracy'], noisy['accuracy']),
                     limits['harm'],
                 )
             )
-        fair = of_flaw(evidence, 'fair', 0.0, name)['recall']
-        for flaw, amount, text in (
-            ('skewed', config['exponent'], 'classes by a power law'),
-            ('neighbours', 0.0, 'texts of a few files'),
-        ):
-            lopsided = of_flaw(evidence, flaw, amount, name)['recall']
+    for flaw, amount, text in (
+        ('skewed', config['exponent'], 'classes by a power law'),
+        ('neighbours', 0.0, 'texts of a few files'),
+    ):
+        for name in tried(evidence, flaw, amount):
+            fair = of_flaw(evidence, 'fair', 0.0, name)
+            lopsided = of_flaw(evidence, flaw, amount, name)
             found.append(
                 Criterion(
-                    f'{said}, {text}',
+                    f'{STRATEGIES[name]}, {text}',
                     'recall, all classes alike, of a fair sample minus that of a lopsided one',
-                    differences(fair, lopsided),
+                    differences(fair['recall'], lopsided['recall']),
                     limits['harm'],
                 )
             )
-        for share in config['judged']['poison']:
-            attack = of_flaw(evidence, 'poison', share, name)['attack']
+    for share in config['judged']['poison']:
+        for name in tried(evidence, 'poison', share):
+            clean, attacked = (of_flaw(evidence, 'poison', s, name) for s in (0.0, share))
             found.append(
                 Criterion(
-                    f'{said}, {share:.0%} of the texts poisoned',
+                    f'{STRATEGIES[name]}, {share:.0%} of the texts poisoned',
                     'triggered texts of other classes called the one wanted, share, with minus '
                     'without poison',
-                    differences(attack, clean['attack']),
+                    differences(attacked['attack'], clean['attack']),
                     limits['attack'],
                 )
             )
+    alone = [_by_itself(evidence, name) for name in tried(evidence, 'poison', 0.0)]
     found.append(
         Criterion(
             'the trigger does nothing by itself',
             'texts of other classes called the one wanted without poison, share, with the trigger '
             'minus without it, mean over strategies',
-            tuple(np.mean([_by_itself(evidence, n) for n in light(evidence)], axis=0).tolist()),
+            tuple(np.mean(alone, axis=0).tolist()),
             limits['harmless'],
             'below',
             control=True,
