@@ -7,7 +7,9 @@ programs are; with `--optimized` everything is.
 """
 
 import os
+import shutil
 import sys
+import tempfile
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -56,23 +58,59 @@ plainly: Any = getattr(compiler, 'get_compile_options', None)
 
 # What takes long beside others that ask nearly the same: run with `-m slow`.
 SLOW = (
+    'test_adapters.py::test_put_onto_its_base_it_is_the_run_bit_for_bit[lora]',
     'test_attention.py::test_scanned_layers_keep_no_scores_and_less_than_all',
+    'test_attention_choice.py::test_a_model_has_forward_mode_by_its_config[mingru]',
     'test_attention_choice.py::test_a_model_has_forward_mode_by_its_config[transformer]',
-    'test_benchmark.py::test_families_and_map_of_real_works',
+    'test_attention_choice.py::test_an_encoder_and_its_head_have_forward_mode_by_their_config[mlm]',
+    'test_attention_implementations.py::test_vmap_and_several_devices[all]',
+    'test_attention_implementations.py::test_vmap_and_several_devices[window past the end]',
     'test_benchmark.py::test_a_machine_with_jax_flax_optax_absl_and_ml_collections_alone',
+    'test_benchmark.py::test_families_and_map_of_real_works',
     'test_benchmark_works.py::test_newton_rows_compare_and_count',
     'test_commands.py::test_evaluate_gives_the_numbers_of_training_under_their_names[ngram]',
     'test_commands.py::test_sample_goes_on_with_the_prompt_and_repeats_itself[ngram]',
+    'test_commands_of_tasks.py::'
+    'test_a_pretrained_folder_writes_and_goes_on_writing_where_it_was_trained_on',
+    'test_comparison.py::test_a_comparison_from_beginning_to_end_and_on_from_the_middle',
     'test_comparison.py::test_a_family_that_diverges_does_not_end_the_comparison',
     'test_decoding.py::test_past_the_context_sampled_rows_are_as_if_alone',
+    'test_decoding.py::test_sampled_rows_are_as_if_alone[ngram]',
     'test_decoding.py::test_sampled_rows_are_as_if_alone[transformer_learned]',
     'test_decoding.py::test_sampled_rows_are_as_if_alone[transformer_rotary]',
-    'test_decoding.py::test_sampled_rows_are_as_if_alone[ngram]',
     'test_decoding.py::test_stop_sequences_end_their_rows[transformer_windowed-9]',
-    'test_judging.py::test_greedy_texts_are_right_where_every_guess_with_the_right_past_is[luong-80]',
+    'test_duplicates.py::test_near_duplicates_are_those_of_brute_force[0.8]',
+    'test_finetune_command.py::test_every_method_trains_and_tells_what_came_of_it[bitfit]',
+    'test_finetune_command.py::test_every_method_trains_and_tells_what_came_of_it[gradual_lm]',
+    'test_finetune_command.py::test_every_method_trains_and_tells_what_came_of_it[layerwise]',
+    'test_forgetting.py::test_a_base_whose_text_is_gone_is_adapted_all_the_same',
+    'test_forgetting.py::test_an_encoder_is_asked_for_hidden_tokens_of_a_text',
+    'test_forgetting.py::test_an_encoder_without_a_head_is_asked_for_partners',
+    'test_interruption.py::test_sigterm_before_anything_is_begun_is_one_line_too',
+    'test_judging.py::test_greedy_texts_are_right_where_every_guess_with_the_right_past_is'
+    '[luong-80]',
+    'test_newton.py::test_long_sequences_are_the_scans[lstm-3.0-full-20]',
     'test_newton.py::test_weights_that_were_trained[full]',
     'test_operations.py::test_a_models_gradient_is_the_same_with_every_choice_and_with_none'
     '[transformer-fields1]',
+    'test_pairs.py::test_a_docstring_is_where_its_file_is_in_pydoc',
+    'test_pydoc.py::test_pydoc_is_prepared_once_and_holds_the_documents',
+    'test_sources.py::test_a_pretrained_folder_is_trained_on[contrastive-bert-numbers2]',
+    'test_sources.py::test_a_pretrained_folder_is_trained_on[mlm-bert-numbers1]',
+    'test_strings.py::test_both_kinds_learn[halves]',
+    'test_study_architectures.py::test_strings_are_measured_at_equal_operations',
+    'test_study_architectures.py::test_vectors_are_measured_on_real_pairs',
+    'test_study_command.py::test_a_killed_study_goes_on_and_repeats_nothing',
+    'test_study_data_quality.py::test_a_small_study_from_end_to_end',
+    'test_study_fine_tuning.py::test_code_is_measured',
+    'test_study_finite_context.py::test_a_small_study_runs_to_its_end',
+    'test_study_gating.py::test_small_cells_are_measured_at_equal_size',
+    'test_study_gradient_flow.py::test_trained_networks_are_measured_before_and_after[transformer]',
+    'test_study_in_context.py::test_small_cells_are_measured',
+    'test_study_limitations.py::test_a_tiny_run_measures_and_writes_everything',
+    'test_study_prompting.py::test_a_tiny_study_from_end_to_end',
+    'test_task_steps.py::test_devices_agree[<lambda>1]',
+    'test_task_steps.py::test_stopped_and_started_again_it_ends_the_same',
 )
 
 
@@ -96,6 +134,12 @@ def pytest_configure(config):
         jax.config.update('jax_compilation_cache_dir', str(folder))
         jax.config.update('jax_persistent_cache_min_compile_time_secs', 0)
         jax.config.update('jax_persistent_cache_min_entry_size_bytes', 0)
+    # Commands, which are processes of their own and run the same programs again and again, share
+    # what they have compiled.
+    commands = tempfile.mkdtemp(prefix='compiled_')
+    config.add_cleanup(lambda: shutil.rmtree(commands, ignore_errors=True))
+    os.environ['JAX_COMPILATION_CACHE_DIR'] = commands
+    os.environ['JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS'] = '0.3'
 
 
 @pytest.fixture(autouse=True, scope='module')
