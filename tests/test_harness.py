@@ -6,6 +6,7 @@ import math
 import subprocess
 import sys
 from functools import cache
+from types import ModuleType, SimpleNamespace
 
 import jax.numpy as jnp
 import numpy as np
@@ -139,6 +140,41 @@ def test_ways_of_going_on(found):
         greedy[1],
         golden('gpt2')['generate_until'][1],
     ]
+
+
+def test_the_class_answers_requests_in_order_and_lets_them_be_kept(found, monkeypatch):
+    """With a base class that has what the package's has: a hook for answers."""
+    kept: list[tuple] = []
+    hook = SimpleNamespace(add_partial=lambda *answer: kept.append(answer))
+
+    class LM:
+        def __init__(self):
+            self.cache_hook = hook
+
+    for name in ('lm_eval', 'lm_eval.api'):
+        monkeypatch.setitem(sys.modules, name, ModuleType(name))
+    module = ModuleType('lm_eval.api.model')
+    module.LM = LM  # pyright: ignore[reportAttributeAccessIssue]
+    monkeypatch.setitem(sys.modules, 'lm_eval.api.model', module)
+    harness._harness_class.cache_clear()
+    wanted = golden('gpt2')
+    ours = harness.HarnessLM(*found['gpt2'])
+    harness._harness_class.cache_clear()
+    assert isinstance(ours, LM)
+    for method, arguments in (
+        ('loglikelihood', PAIRS),
+        ('loglikelihood_rolling', [(text,) for text in TEXTS]),
+        ('generate_until', UNTIL),
+    ):
+        kept.clear()
+        said = getattr(ours, method)([SimpleNamespace(args=each) for each in arguments])
+        plain = [each[0] if isinstance(each, tuple) else each for each in said]
+        theirs = [each[0] if isinstance(each, list) else each for each in wanted[method]]
+        if method == 'generate_until':
+            assert plain == theirs
+        else:
+            np.testing.assert_allclose(plain, theirs, rtol=0, atol=1e-3)
+        assert kept == [(method, *pair) for pair in zip(arguments, said, strict=True)]
 
 
 def test_without_the_package_one_line_says_so(monkeypatch):
