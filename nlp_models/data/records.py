@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from absl import logging
 
+from nlp_models.data.lines import read_lines
 from nlp_models.data.named_sets import NamedSet, stream_fields
 from nlp_models.errors import InputError
 
@@ -46,18 +47,8 @@ def read_records(path: Path, text_field: str, second_field: str, label_field: st
       InputError: if the file cannot be read or is empty, or for the first line, with its number,
         that is not UTF-8, is not JSON or not as wide as line 1, or lacks a field or has it empty.
     """
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise InputError(
-            f'path={str(path)!r} cannot be read ({error.strerror or error}): give a file with a '
-            'text, a tab and a label a line, or a JSON object a line (.jsonl)'
-        ) from error
-    lines = content.removeprefix(b'\xef\xbb\xbf').split(b'\n')
-    if not lines[-1]:
-        lines.pop()  # what follows the last line's end
-    if not lines:
-        raise InputError(f'path={str(path)!r} is empty: give a labelled text a line')
+    wanted = 'a file with a text, a tab and a label a line, or a JSON object a line (.jsonl)'
+    lines = read_lines(path, file=wanted, line='a labelled text')
     as_json = path.suffix == '.jsonl'
     tabs = lines[0].count(b'\t')
     if as_json:

@@ -3,6 +3,7 @@
 import hashlib
 from pathlib import Path
 
+from nlp_models.data.lines import read_lines
 from nlp_models.errors import InputError
 
 Pair = tuple[str, str]
@@ -22,18 +23,8 @@ def read_tsv(path: Path) -> list[Pair]:
       InputError: if the file cannot be read, a line is not UTF-8, has not exactly one tab or has
         nothing before or after it (with the line's number), or there is no line.
     """
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise InputError(
-            f'path={str(path)!r} cannot be read ({error.strerror or error}): give a text file with '
-            'a source, a tab and a target a line'
-        ) from error
-    lines = content.removeprefix(b'\xef\xbb\xbf').split(b'\n')
-    if not lines[-1]:
-        lines.pop()  # what follows the last line's end
-    if not lines:
-        raise InputError(f'path={str(path)!r} is empty: give a source, a tab and a target a line')
+    pair = 'a source, a tab and a target'
+    lines = read_lines(path, file=f'a text file with {pair} a line', line=pair)
     return [_read_line(line, f'{str(path)!r}, line {n}') for n, line in enumerate(lines, 1)]
 
 
