@@ -177,6 +177,12 @@ def test_what_stands_before_a_text():
     spelled = encode_pair(framed, '<s>cat', ' is')  # it is not put there twice
     assert spelled.context.tolist() == [begins, *framed.encode('cat')]
     assert encode_pair(plain, '', '</s>cat').continuation.tolist() == plain.encode('cat').tolist()
+    # A text of letters begins with the blank itself, where nothing else begins texts.
+    letters = learn_tokenizer('chars', ['abc \n'], 0)
+    pair = encode_pair(letters, ' ', 'cab')
+    assert pieces(letters, pair.context) == [' ']
+    assert pieces(letters, pair.continuation) == ['c', 'a', 'b']
+    assert pieces(letters, encode_pair(letters, '', 'cab').context) == ['\n']
     chars = learn_tokenizer('chars', ['abc\n'], 0)
     assert first_token(chars) == chars.encode('\n')[0]
     words = learn_tokenizer('words', ['a b'], 0)

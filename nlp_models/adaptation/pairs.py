@@ -27,6 +27,12 @@ def beginning(tokenizer: Tokenizer) -> np.ndarray:
     return framed[0][: alike[0]].astype(np.int32)
 
 
+def _special_first(tokenizer: Tokenizer) -> int | None:
+    """The token that begins texts, or else ends them."""
+    names = [name for name in ('bos', 'eos') if name in tokenizer.special]
+    return tokenizer.special[names[0]] if names else None
+
+
 def first_token(tokenizer: Tokenizer) -> int:
     """The token that a text is predicted from where there is nothing before it.
 
@@ -36,9 +42,9 @@ def first_token(tokenizer: Tokenizer) -> int:
     Raises:
       InputError: for a tokenizer that has none of them.
     """
-    for name in ('bos', 'eos'):
-        if name in tokenizer.special:
-            return tokenizer.special[name]
+    special = _special_first(tokenizer)
+    if special is not None:
+        return special
     ids = tokenizer.encode('\n')
     if len(ids) == 0:
         raise InputError(
@@ -73,6 +79,9 @@ def encode_pair(
     the context is the same for all its continuations; where none are behind it, the continuation's
     own.
 
+    Blanks alone are a context where texts have no token to begin with and the border falls between
+    tokens, as with letters: what follows a blank is likelier known than what begins a line with it.
+
     Args:
       tokenizer: the tokenizer.
       context: a text; where it is empty, the continuation follows `first`.
@@ -93,6 +102,9 @@ def encode_pair(
         tail = encode(tokenizer, before + after)[len(head) :]
         if len(tail) == 0:
             tail = tokenizer.encode(continuation).astype(np.int32)
+    elif first is None and _special_first(tokenizer) is None and _parted(tokenizer, context, after):
+        head = encode(tokenizer, context)
+        tail = encode(tokenizer, after)[len(head) :]
     else:
         head = np.array([first_token(tokenizer) if first is None else first], np.int32)
         tail = tokenizer.encode(after).astype(np.int32)
@@ -101,3 +113,9 @@ def encode_pair(
     if len(tail) == 0:
         raise InputError(f'the choice {continuation!r} has no token: it cannot be scored')
     return Pair(head, tail)
+
+
+def _parted(tokenizer: Tokenizer, context: str, whole: str) -> bool:
+    """Whether a context has tokens, and a text that begins with it has those and others."""
+    alone, tokens = encode(tokenizer, context), encode(tokenizer, whole)
+    return 0 < len(alone) < len(tokens) and np.array_equal(tokens[: len(alone)], alone)
