@@ -26,8 +26,8 @@ THRESHOLDS = dict(
     # Claim 29. Accuracy, best way minus worst: ten points of a hundred, a fifth of what there is
     # between guessing and knowing, is drastic for ways that mean the same.
     drastic=0.1,
-    # Control. Accuracy of the best prompt of a search on questions it was not chosen by: well above
-    # the half that guessing gets, or there is nothing that a prompt could spoil.
+    # Control. Accuracy with the best label words and scoring, as the other models pick them: well
+    # above the half that guessing gets, or there is nothing that a prompt could spoil.
     knows=0.7,
     # Findings. By how much calibration must narrow a gap; how much less a search's best is worth
     # than the search says; how much it is better than the first prompt that comes to mind.

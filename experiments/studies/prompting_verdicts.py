@@ -1,5 +1,6 @@
 """Which criteria decide the claim about prompts."""
 
+import itertools
 from typing import Any
 
 from nlp_models.analysis import drawing, verdicts
@@ -82,13 +83,20 @@ def _judge_spread(evidence: Evidence) -> list[Criterion]:
         found.append(
             Criterion(
                 f'{drawing.label(family)} can do the task',
-                'accuracy of the best label words, scored less that without a question',
-                _best(asked(evidence, family, 'words', 'unconditional')['accuracies']),
+                'accuracy of the best label words and scoring, picked by the other models',
+                _best(_all_words(evidence, family)),
                 limits['knows'],
                 control=True,
             )
         )
     return found
+
+
+def _all_words(evidence: Evidence, family: str) -> list[list[float]]:
+    """Every model's accuracies with all label words, in all scorings that are judged."""
+    scorings = evidence.config['judged']
+    found = [asked(evidence, family, 'words', each)['accuracies'] for each in scorings]
+    return [list(itertools.chain(*rows)) for rows in zip(*found, strict=True)]
 
 
 def _best(accuracies: list[list[float]]) -> tuple[float, ...]:
