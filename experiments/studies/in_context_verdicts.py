@@ -103,21 +103,19 @@ def _over(ours: list[float], others: Any) -> tuple[float, ...]:
     return tuple(np.divide(ours, others).tolist())
 
 
-def _learned(evidence: Evidence, kind: str, number: int) -> list[Criterion]:
+def _learned(evidence: Evidence, kind: str, number: int) -> Criterion:
     """The control that rules that were trained on are answered at all: by the best family."""
     names = families(evidence, 'rules')
     right = {name: exact(evidence, name, 'trained', kind, number) for name in names}
     best = max(right, key=lambda name: np.nan_to_num(np.mean(right[name]), nan=-1.0))
     how = 'an instruction' if kind == 'told' else 'examples'
-    return [
-        Criterion(
-            f'{drawing.label(best)}, {KINDS["trained"]}',
-            f'exact answers by {how}, of the best family',
-            tuple(right[best]),
-            evidence.thresholds['learned'],
-            control=True,
-        )
-    ]
+    return Criterion(
+        f'{drawing.label(best)}, {KINDS["trained"]}',
+        f'exact answers by {how}, of the best family',
+        tuple(right[best]),
+        evidence.thresholds['learned'],
+        control=True,
+    )
 
 
 def _judge_zero_shot(evidence: Evidence) -> list[Criterion]:
@@ -155,7 +153,7 @@ def _judge_zero_shot(evidence: Evidence) -> list[Criterion]:
                 control=True,
             )
         )
-    return found + _learned(evidence, 'told', 0)
+    return [*found, _learned(evidence, 'told', 0)]
 
 
 def _judge_few_shot(evidence: Evidence) -> list[Criterion]:
@@ -206,7 +204,7 @@ def _judge_few_shot(evidence: Evidence) -> list[Criterion]:
                 control=True,
             )
         )
-    return found + _learned(evidence, 'untold', -1)
+    return [*found, _learned(evidence, 'untold', -1)]
 
 
 def _over_ridge(evidence: Evidence, family: str, setting: str) -> tuple[float, ...]:

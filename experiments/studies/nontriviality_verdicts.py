@@ -65,14 +65,17 @@ def of_flaw(evidence: Evidence, flaw: str, amount: float, strategy: str) -> dict
 
 def measured(evidence: Evidence, size: int) -> list[str]:
     """The strategies that were tried with so many texts."""
-    keys = [key for key, _ in evidence.select(what='size', size=size, steps='usual')]
-    return [name for name in STRATEGIES if any(key['strategy'] == name for key in keys)]
+    return _strategies(evidence, what='size', size=size, steps='usual')
 
 
 def tried(evidence: Evidence, flaw: str, amount: float) -> list[str]:
     """The strategies that a flaw was tried on."""
-    keys = [key for key, _ in evidence.select(what='flaw', flaw=flaw, amount=amount)]
-    return [name for name in STRATEGIES if any(key['strategy'] == name for key in keys)]
+    return _strategies(evidence, what='flaw', flaw=flaw, amount=amount)
+
+
+def _strategies(evidence: Evidence, **key: Any) -> list[str]:
+    there = {found['strategy'] for found, _ in evidence.select(**key)}
+    return [name for name in STRATEGIES if name in there]
 
 
 def best(evidence: Evidence, size: int, among: list[str]) -> str:

@@ -102,20 +102,15 @@ def encode_pair(
         tail = encode(tokenizer, before + after)[len(head) :]
         if len(tail) == 0:
             tail = tokenizer.encode(continuation).astype(np.int32)
-    elif first is None and _special_first(tokenizer) is None and _parted(tokenizer, context, after):
-        head = encode(tokenizer, context)
-        tail = encode(tokenizer, after)[len(head) :]
     else:
-        head = np.array([first_token(tokenizer) if first is None else first], np.int32)
+        head = tokenizer.encode(context).astype(np.int32)
         tail = tokenizer.encode(after).astype(np.int32)
+        itself = first is None and _special_first(tokenizer) is None
+        if itself and 0 < len(head) < len(tail) and np.array_equal(tail[: len(head)], head):
+            return Pair(head, tail[len(head) :])
+        head = np.array([first_token(tokenizer) if first is None else first], np.int32)
         if len(tail) > 1 and tail[0] == head[0]:  # it is spelled out
             tail = tail[1:]
     if len(tail) == 0:
         raise InputError(f'the choice {continuation!r} has no token: it cannot be scored')
     return Pair(head, tail)
-
-
-def _parted(tokenizer: Tokenizer, context: str, whole: str) -> bool:
-    """Whether a context has tokens, and a text that begins with it has those and others."""
-    alone, tokens = encode(tokenizer, context), encode(tokenizer, whole)
-    return 0 < len(alone) < len(tokens) and np.array_equal(tokens[: len(alone)], alone)

@@ -47,8 +47,8 @@ def make_plan(adaptation: Any, params: Params) -> Plan:
     - `layer_decay` ξ: a layer's rate is ξ times that of the layer above it (Howard & Ruder 2018,
       section 3.2, where ξ = 1 / 2.6).
     - `gradual` s: each layer begins s of all steps after the one above it, what is above the last
-      layer at once (section 3.3, "gradual unfreezing"); less where there are so
-      many layers that the lowest would not have their turn.
+      layer at once (section 3.3, "gradual unfreezing"); sooner where there are so many layers that
+      the lowest would not have their turn.
 
     Args:
       adaptation: with `rules`, `freeze_layers`, `layer_decay` and `gradual`.
