@@ -87,7 +87,8 @@ def test_a_tiny_study_from_end_to_end(tmp_path, monkeypatch):
     config.update(num_devices=1, every=2, orders=2, draws=2, context=256)
     config.update(templates=('{text} {label}', 'If {text} {label}'), shots=2)
     config.models = {'gru': {**config.models.gru.to_dict(), 'hidden_size': 8}}
-    config.training.update(batch_size=4, sequence_length=16, pretrain_steps=4, chunk=2)
+    config.training.update(batch_size=4, sequence_length=16, chunk=2)
+    config.pretrain_steps.gru = 4
     splits, search = [], study_file.prompt_search.search_prompts
 
     def search_prompts(*ours, seed, **how):

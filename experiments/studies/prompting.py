@@ -4,6 +4,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from ml_collections import ConfigDict
 
 from experiments.studies.prompting_pictures import plot, tables
 from experiments.studies.prompting_verdicts import CLAIMS, FACTORS, NAME, judge
@@ -61,7 +62,10 @@ def _models(config: Any, family: str) -> tuple[Any, Any]:
         _trained.clear()
         dataset = datasets.load_once(store.load_dataset, config.data)
         group, sizes = config.models[family], _sizes(config)
-        params = moving.pretrain(group, sizes, dataset.train, config.training, range(config.seeds))
+        training = {**config.training, 'pretrain_steps': config.pretrain_steps[family]}
+        params = moving.pretrain(
+            group, sizes, dataset.train, ConfigDict(training), range(config.seeds)
+        )
         _trained[name] = models.build_language_model(group, **sizes), params
     return _trained[name]
 
