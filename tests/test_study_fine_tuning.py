@@ -1,6 +1,7 @@
 """Verdicts on fine-tuning can go either way; a small study from end to end; what is measured."""
 
 import json
+from collections import Counter
 from typing import Any
 
 import jax
@@ -257,6 +258,20 @@ def test_code_has_no_english(tmp_path):
     assert not whole['train'] & whole['test']
     with pytest.raises(InputError, match=r'there is too little code in .* for the train split'):
         read_code({'train': 10**6, 'validation': 10, 'test': 10}, tmp_path)
+
+
+def test_no_file_decides_what_held_out_code_is(tmp_path):
+    (tmp_path / 'pydoc_data').mkdir()
+    (tmp_path / 'pydoc_data' / 'topics.py').write_text('words = "English in a string"\n' * 500)
+    for i in range(60):
+        (tmp_path / f'f{i:02}.py').write_text('import os\n' * 50 + f'x_{i:02} = 1\n' * 600)
+    sizes = {'train': 64_000, 'validation': 16_000, 'test': 16_000}
+    for split, text in read_code(sizes, tmp_path).items():
+        assert 'English' not in text
+        assert 'import' not in text  # the middles of files
+        lines = Counter(line for line in text.split('\n') if line.startswith('x_'))
+        assert len(lines) >= 16
+        assert max(lines.values()) * len('x_00 = 1\n') <= sizes[split] / 16
 
 
 def test_minilm_that_is_not_installed_is_told(monkeypatch):

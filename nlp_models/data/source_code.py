@@ -9,12 +9,19 @@ from pathlib import Path
 from nlp_models.data.pydoc_text import SPLITS, list_sources
 from nlp_models.errors import InputError
 
+# A split is of at least so many files, if they are not shorter than this: one file that is unlike
+# all others must not decide what held-out code is.
+_FILES, _SHORTEST = 16, 1000
+_ENGLISH = 'pydoc_data/'  # documents in strings
+
 
 def read_code(sizes: dict[str, int], root: Path | None = None) -> dict[str, str]:
-    """Gathers code from whole files, dealt out to the splits by a hash of their names.
+    """Gathers code from files, dealt out to the splits by a hash of their names.
 
-    Each file is parsed and written anew, which leaves out comments, and its docstrings are dropped;
-    so what is read nowhere tells in English what the code does, but for names and messages.
+    A file is in one split only, and with a sixteenth of its characters at most: of a longer one the
+    middle is taken, where there is more than imports. Each file is parsed and written anew, which
+    leaves out comments, and its docstrings are dropped; so what is read nowhere tells in English
+    what the code does, but for names and messages.
 
     Args:
       sizes: characters wanted of `train`, `validation` and `test`; files are read in the order of
@@ -37,13 +44,21 @@ def read_code(sizes: dict[str, int], root: Path | None = None) -> dict[str, str]
             break
         # The share of the split that is still furthest from full.
         split = max(missing, key=lambda name: missing[name] / max(sizes.get(name, 0), 1))
-        if text := strip_english(path):
+        if names[path].startswith(_ENGLISH):
+            continue
+        if text := _middle(strip_english(path), max(sizes.get(split, 0) // _FILES, _SHORTEST)):
             missing[split] -= len(text) + 2 * bool(found[split])
             found[split].append(text)
     short = [split for split, left in missing.items() if left > 0]
     if short:
         raise InputError(f'there is too little code in {str(root)!r} for the {short[0]} split')
     return {split: '\n\n'.join(texts)[: sizes.get(split, 0)] for split, texts in found.items()}
+
+
+def _middle(text: str, most: int) -> str:
+    """At most so many characters, from a line's beginning near the middle if there are more."""
+    start = text.rfind('\n', 0, max(len(text) - most, 0) // 2 + 1) + 1
+    return text[start : start + most] if len(text) > most else text
 
 
 def strip_english(path: Path) -> str:
