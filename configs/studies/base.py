@@ -23,8 +23,8 @@ def study(
 
     Args:
       name: of the study.
-      size: 'quick' (a smoke run of at most 3 minutes on 2 cores), 'standard' (what the report
-        rests on, at most 20 minutes on 2 cores) or 'full' (what a paper would run, on a GPU).
+      size: 'quick' (a smoke run of some minutes on 2 cores), 'standard' (what the report rests on,
+        at most two hours on 2 cores) or 'full' (what a paper would run, on a GPU).
       fields: what all sizes have, with the values of 'standard'.
       sizes: of the other two, what is different.
       thresholds: what decides, the same for all sizes.

@@ -25,7 +25,7 @@ def read_code(sizes: dict[str, int], root: Path | None = None) -> dict[str, str]
 
     Args:
       sizes: characters wanted of `train`, `validation` and `test`; files are read in the order of
-        the hash until all have as many, so the same files serve whatever is asked for.
+        the hash until all have as many.
       root: the folder of the sources; the standard library's unless given.
 
     Returns:
@@ -36,6 +36,7 @@ def read_code(sizes: dict[str, int], root: Path | None = None) -> dict[str, str]
     """
     root = Path(sysconfig.get_paths()['stdlib']) if root is None else root
     names = {path: path.relative_to(root).as_posix() for path in list_sources(root)}
+    names = {path: name for path, name in names.items() if not name.startswith(_ENGLISH)}
     ordered = sorted(names, key=lambda path: hashlib.sha256(names[path].encode()).digest())
     found: dict[str, list[str]] = {split: [] for split in SPLITS}
     missing = {split: sizes.get(split, 0) for split in SPLITS}
@@ -44,8 +45,6 @@ def read_code(sizes: dict[str, int], root: Path | None = None) -> dict[str, str]
             break
         # The share of the split that is still furthest from full.
         split = max(missing, key=lambda name: missing[name] / max(sizes.get(name, 0), 1))
-        if names[path].startswith(_ENGLISH):
-            continue
         if text := _middle(strip_english(path), max(sizes.get(split, 0) // _FILES, _SHORTEST)):
             missing[split] -= len(text) + 2 * bool(found[split])
             found[split].append(text)
@@ -57,8 +56,10 @@ def read_code(sizes: dict[str, int], root: Path | None = None) -> dict[str, str]
 
 def _middle(text: str, most: int) -> str:
     """At most so many characters, from a line's beginning near the middle if there are more."""
-    start = text.rfind('\n', 0, max(len(text) - most, 0) // 2 + 1) + 1
-    return text[start : start + most] if len(text) > most else text
+    if len(text) <= most:
+        return text
+    start = text.rfind('\n', 0, (len(text) - most) // 2 + 1) + 1
+    return text[start : start + most]
 
 
 def strip_english(path: Path) -> str:
