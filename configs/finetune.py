@@ -57,9 +57,9 @@ def get_config(variant: str = 'full') -> Any:
             f'METHOD one of {", ".join(METHODS)}'
         )
     how = METHODS[method]
-    trained = how['trained'] if lm_ or not how['trained'] else f'{how["trained"]}|^classifier/'
-    if method == 'freeze' and not lm_:
-        trained = '^classifier/'
+    trained = [how['trained']] if how['trained'] else []
+    if not lm_ and (trained or method == 'freeze'):
+        trained.insert(0, '^classifier/')
     config = pretrained.get_config('lm')
     added = dict(
         rules=_rules(trained),
@@ -95,12 +95,13 @@ def get_config(variant: str = 'full') -> Any:
     return config
 
 
-def _rules(trained: str) -> tuple[tuple[str, float], ...]:
+def _rules(trained: list[str]) -> tuple[tuple[str, float], ...]:
     """Regular expressions, and what the rate of the parameters they are found in is multiplied by.
 
-    The first that is found in a path decides; 0 freezes.
+    The first that is found in a path decides; 0 freezes. The head's comes before that of a method,
+    so that a model without any such parameters is an error, and not a head trained alone.
     """
-    return ((trained, 1.0), ('.*', 0.0)) if trained else (('.*', 1.0),)
+    return (*((one, 1.0) for one in trained), ('.*', 0.0)) if trained else (('.*', 1.0),)
 
 
 def labelled_data() -> Any:

@@ -49,7 +49,7 @@ def base() -> Any:
             optimizer=dict(
                 name='adamw',  # or sgd (b1 is its momentum)
                 learning_rate=3e-3,  # at the peak
-                schedule='cosine',  # cosine, linear or constant
+                schedule='cosine',  # cosine, linear, slanted_triangular or constant
                 warmup_steps=50,  # steps of linear rise
                 final_learning_rate_ratio=0.0,  # the last step's rate over the peak's
                 b1=0.9,

@@ -20,6 +20,11 @@ _CONFIG = config_flags.DEFINE_config_file(
 _WORKDIR = flags.DEFINE_string(
     'workdir', os.path.join('runs', 'studies'), 'Its folder; what is there is not measured again.'
 )
+_KEEP = flags.DEFINE_bool(
+    'keep',
+    False,
+    'Whether cells that other code or another machine has measured stay; the report names both.',
+)
 flags.mark_flag_as_required('config')
 
 
@@ -62,7 +67,8 @@ def _study(config: Any, folder: Path) -> None:
 
     one = studies.find(config.study)
     asked = ' '.join(['python -m experiments.study', *map(_quote, sys.argv[1:])])
-    study.run(one, config, folder, say=say, command=asked, code=studies.files(config.study))
+    code = studies.files(config.study)
+    study.run(one, config, folder, say=say, command=asked, code=code, keep=_KEEP.value)
     for line in study.lines(folder):
         say(line)
 

@@ -254,6 +254,12 @@ def test_what_was_run_and_how_to_repeat_it(page):
     )
     assert 'at commit 0123456789ab with uncommitted changes. Again:' in text
     assert 'uncommitted' not in page.claims['claim-3']
+    count = len(made.evidence('flow').rows)
+    assert (
+        f'at commit 0123456789ab ({count - 1} of {count} measurements) and on A <fast> processor, '
+        f'1 core, 25 GB, at commit fedcba987654 (1 of {count} measurements). Again:'
+    ) in page.claims['claim-3']
+    assert '1 of them on A <fast> processor, 1 core, 25 GB, at commit fedcba987654' in page.text
     assert (
         "python -m experiments.study --config=configs/studies/memory.py:quick '--config.lengths="
         "(8, 16)' --workdir=runs/memory"

@@ -267,6 +267,31 @@ def test_another_machine_measures_anew(tmp_path, monkeypatch):
         assert evidence.manifest['machine'] == told | change
 
 
+def test_what_another_machine_has_measured_can_be_kept(tmp_path, monkeypatch):
+    with pytest.raises(Killed):
+        study.run(made_up([], killed_at=4), config(), tmp_path)
+    told = machine.describe()
+    monkeypatch.setattr(machine, 'describe', lambda: told | {'processor': 'another'})
+    again: list[int] = []
+    evidence = study.run(made_up(again), config(), tmp_path, keep=True)
+    assert again == [4, 5, 6]
+    runs = evidence.manifest['runs']
+    assert [(run['cells'], run['machine']['processor']) for run in runs] == [
+        *((3, told['processor']), (3, 'another'))
+    ]
+    assert evidence.manifest['machine'] == told
+    # Its own cells come before those of others, whichever was written last.
+    monkeypatch.setattr(machine, 'describe', lambda: told)
+    study.run(made_up([]), config(), tmp_path)
+    evidence = study.run(made_up([]), config(), tmp_path, keep=True)
+    assert [run['machine'] for run in evidence.manifest['runs']] == [told]
+    monkeypatch.setattr(machine, 'describe', lambda: told | {'processor': 'another'})
+    evidence = study.run(made_up([]), config(), tmp_path, keep=True)
+    assert [run['cells'] for run in evidence.manifest['runs']] == [3, 3]
+    study.run(made_up(again), config(), tmp_path)  # not kept unless that is asked for
+    assert again == [4, 5, 6, 1, 2, 3]
+
+
 def test_the_manifest_tells_of_every_run(tmp_path, monkeypatch):
     def go(commit, command, killed_at=None):
         monkeypatch.setattr(machine, 'commit', lambda: commit)
@@ -287,8 +312,12 @@ def test_the_manifest_tells_of_every_run(tmp_path, monkeypatch):
     assert (evidence.manifest['commit'], evidence.manifest['command']) == ('bbb+', 'second')
     # Nobody measured anything: whose numbers they are stays as it was.
     assert go('ddd', 'fourth').manifest['runs'] == runs
-    clean = [row | {'commit': 'aaa', 'command': 'first'} for row in evidence.rows[:2]]
-    last = evidence.rows[2] | {'commit': 'ccc', 'command': 'third'}
+    assert {json.dumps(run['machine'], sort_keys=True) for run in runs} == {
+        json.dumps(machine.describe(), sort_keys=True)
+    }
+    made = {'commit': 'aaa', 'command': 'first', 'machine': machine.describe()}
+    clean = [row | made for row in evidence.rows[:2]]
+    last = clean[0] | {'commit': 'ccc', 'command': 'third'}
     assert study.manifest([*clean, last])['commit'] == 'aaa'
     assert study.manifest([*clean, last | {'commit': None}])['commit'] is None
 

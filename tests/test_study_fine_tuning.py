@@ -54,6 +54,9 @@ def made_up(
                 'untouched': True,
                 'parameters': 1000,
                 'trained': 1000 * share if method in ('adapter', 'lora') else 1000,
+                'seconds': list(50 + NOISE - NOISE.mean()),
+                'steps': 200,
+                'memory': {'step': None, 'gradient': 4_000_000, 'optimizer_state': 8_000_000},
             }
             add({'what': 'docstrings', 'method': method, 'size': size}, value)
     add({'what': 'prose'}, {'old': list(2.0 + NOISE), 'new': list(3.0 + NOISE)})
@@ -110,7 +113,9 @@ def test_pictures_and_table_tell_the_numbers():
     assert 'from nothing 0.400, 0.400, 0.400' in docstrings.caption
     assert 'full 2.89, 2.89, 2.89' in code.caption  # 2 nats in bits
     assert 'full +0.500' in forgetting.caption
-    table, rates = STUDY.tables(evidence)
+    table, costs, rates = STUDY.tables(evidence)
+    told = [plain(cell).replace('\u00a0', ' ') for cell in costs.rows[0]]
+    assert told == ['full', '0.25', '–', '4 MB', '8 MB']
     full, *_, bag = table.rows
     assert plain(full[0]) == 'full'
     assert plain(full[1]) == '1,000 (100.00%)'

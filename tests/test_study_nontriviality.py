@@ -89,6 +89,7 @@ def test_cells_are_distinct_and_can_be_written():
         assert len(set(keys)) == len(keys)
         assert len(config.full.sizes) == len(config.full.steps)
         assert set(config.full.sizes) <= set(config.sizes)
+        assert min(config.full.sizes) == min(config.sizes) <= min(config.flawed, config.sample)
         assert set(config.judged.noise) <= set(config.noise)
         assert set(config.judged.poison) <= set(config.poison)
 
@@ -96,7 +97,7 @@ def test_cells_are_distinct_and_can_be_written():
 def test_pictures_and_table_tell_the_numbers():
     sizes, noise, poison = STUDY.plot(made_up())
     assert 'frozen features 0.6' in sizes.caption
-    assert 'full fine-tuning 0.500, 0.600' in sizes.caption
+    assert 'full fine-tuning 0.500, 0.500, 0.600' in sizes.caption
     assert 'bag of words 0.600, 0.500, 0.500, 0.500, 0.500' in noise.caption
     assert '0.9' in poison.caption
     (table,) = STUDY.tables(made_up())
@@ -167,12 +168,12 @@ def small(tmp_path_factory) -> Any:
     (folder / 'labelled.tsv').write_text(''.join(lines))
     config = config_file.get_config('quick')
     config.update(num_devices=1, minilm=str(folder / 'bert'), sizes=(8, 60), length=12)
-    config.update(sample=30, shown=10, most=dict(train=0, validation=0, test=0))
+    config.update(flawed=60, sample=30, shown=10, most=dict(train=0, validation=0, test=0))
     path = str(folder / 'labelled.tsv')
     config.data.update(
         labelled='', path=path, splits=(0.6, 0.2, 0.2), tokenizer='chars', vocab_size=0
     )
-    config.full.update(sizes=(8,), steps=(2,))
+    config.full.update(sizes=(8,), steps=(2,), rates=(1e-3, 1e-30))
     config.full.training.update(batch_size=4, sequence_length=12)
     config.network.update(steps=4, longer=8)
     config.network.model.update(hidden_size=8, num_heads=2)
@@ -193,7 +194,10 @@ def test_small_cells_are_measured(small):
     texts = measured(what='texts')
     assert texts['labels'] == ['a', 'b', 'c']
     assert sum(texts['texts'].values()) == 150
-    assert measured(what='rate')['rate'] == small.network.rates[0]
+    assert measured(what='rate')['rate'] == small.network.rates[0]  # there is but one
+    found = measured(what='full_rate', size=8)
+    assert found['swept'][str(found['rate'])] == min(found['swept'].values())
+    assert len(set(found['swept'].values())) == 2
     for name, size, steps in (
         ('bag', 60, 'usual'),
         ('frozen', 8, 'usual'),
@@ -229,7 +233,8 @@ def test_small_cells_are_measured(small):
 def test_the_study_runs_to_its_verdicts(tmp_path):
     """Grid, journal, judging, pictures: with cells that are made up."""
     config, evidence = config_file.get_config('standard'), made_up()
-    rows = [*evidence.rows, {'key': {'what': 'rate'}, 'value': {}}]
+    rates = [cell.key for cell in STUDY.grid(config) if cell.key['what'].endswith('rate')]
+    rows = [*evidence.rows, *({'key': key, 'value': {}} for key in rates)]
     known = {json.dumps(row['key'], sort_keys=True): row['value'] for row in rows}
     one = STUDY._replace(
         measure=lambda config, key, evidence: known[json.dumps(key, sort_keys=True)]

@@ -104,15 +104,15 @@ def get_config(size: str = 'standard') -> Any:
                 held_out=40_000,  # characters of validation and test code each
                 # Low ones for little text, which is read many times over.
                 rates=dict(
-                    full=(1e-4, 3e-4, 1e-3, 3e-3),
-                    scratch=(1e-3, 3e-3, 1e-2),
-                    freeze=(1e-4, 3e-4, 1e-3, 3e-3),
-                    gradual=(1e-4, 3e-4, 1e-3, 3e-3),
-                    layerwise=(3e-4, 1e-3, 3e-3, 1e-2),
-                    adapter=(3e-4, 1e-3, 3e-3, 1e-2),
-                    lora=(3e-4, 1e-3, 3e-3, 1e-2),
-                    prefix=(3e-3, 1e-2, 3e-2),
-                    bitfit=(3e-4, 1e-3, 3e-3, 1e-2),
+                    full=(3e-5, 1.5e-4, 6e-4, 2.5e-3, 1e-2),
+                    scratch=(3e-4, 1e-3, 3e-3, 1e-2),
+                    freeze=(3e-5, 1.5e-4, 6e-4, 2.5e-3, 1e-2),
+                    gradual=(3e-5, 1.5e-4, 6e-4, 2.5e-3, 1e-2),
+                    layerwise=(1e-4, 5e-4, 2e-3, 8e-3, 3e-2),
+                    adapter=(5e-4, 2e-3, 8e-3, 3e-2),
+                    lora=(1e-3, 4e-3, 1.6e-2, 6e-2),
+                    prefix=(3e-3, 1e-2, 3e-2, 1e-1),
+                    bitfit=(1e-3, 4e-3, 1.6e-2, 6e-2),
                 ),
                 windows=32,  # batches of windows that are scored
                 training=dict(

@@ -59,7 +59,25 @@ def tables(evidence: Evidence) -> list[Table]:
         f'all texts. The commonest package is {base["majority"]:.3f} of the test texts. With all '
         'texts to train on seeds differ in the head and the order alone.'
     )
-    return [Table(header, tuple(rows), caption), _rates(evidence)]
+    return [Table(header, tuple(rows), caption), _costs(evidence), _rates(evidence)]
+
+
+def _costs(evidence: Evidence) -> Table:
+    part, rows = evidence.config['docstrings'], []
+    for method in named(part['methods']):
+        value = evidence.value(what='docstrings', method=method, size=part['sizes'][-1])
+        seconds = float(np.mean(value['seconds'])) / value['steps']
+        memory = [value['memory'][name] for name in ('step', 'gradient', 'optimizer_state')]
+        told = ['–' if size is None else drawing.in_bytes(float(size)) for size in memory]
+        rows.append((METHODS[method], write(seconds), *told))
+    caption = (
+        f'What a step of MiniLM costs, {part["training"]["batch_size"]} texts of at most '
+        f'{part["training"]["sequence_length"]} tokens: seconds, mean over the steps with all '
+        'texts; memory that the compiled step plans for beside what it is given; the gradients of '
+        'what is trained; and what the optimizer keeps.'
+    )
+    header = ('method', 'seconds', 'memory', 'gradients', 'optimizer')
+    return Table(header, tuple(rows), caption)
 
 
 def _rates(evidence: Evidence) -> Table:

@@ -118,6 +118,24 @@ def _learned(evidence: Evidence, kind: str, number: int) -> Criterion:
     )
 
 
+def _taught(evidence: Evidence) -> Criterion:
+    """The control that examples of held-out rules are learned from: by the best family.
+
+    Chance is what looking up the trained rule that fits best gets, the best there is without.
+    """
+    names = families(evidence, 'rules')
+    right = {name: exact(evidence, name, 'compositions', 'untold', -1) for name in names}
+    best = max(right, key=lambda name: np.nan_to_num(np.mean(right[name]), nan=-1.0))
+    chance = evidence.value(what='guessers')['compositions']['retrieve']
+    return Criterion(
+        f'{drawing.label(best)}, {KINDS["compositions"]}',
+        'exact answers by examples minus chance, of the best family',
+        tuple(value - chance for value in right[best]),
+        evidence.thresholds['few_shot'],
+        control=True,
+    )
+
+
 def _judge_zero_shot(evidence: Evidence) -> list[Criterion]:
     limits, found = evidence.thresholds, []
     for family in families(evidence, 'rules'):
@@ -204,7 +222,7 @@ def _judge_few_shot(evidence: Evidence) -> list[Criterion]:
                 control=True,
             )
         )
-    return [*found, _learned(evidence, 'untold', -1)]
+    return [*found, _learned(evidence, 'untold', -1), _taught(evidence)]
 
 
 def _over_ridge(evidence: Evidence, family: str, setting: str) -> tuple[float, ...]:

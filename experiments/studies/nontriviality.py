@@ -21,7 +21,7 @@ LIGHT = ('bag', 'frozen', 'network')  # those that everything is tried on
 
 def grid(config: Any) -> list[Cell]:
     """The texts and the network's rate; strategies by size; the flaws."""
-    cells = [Cell({'what': 'texts'}, 2.0), Cell({'what': 'rate'}, 12.0)]
+    cells = [Cell({'what': 'texts'}, 2.0), Cell({'what': 'rate'}, 25.0)]
     costs = {'bag': 1.0, 'frozen': 6.0, 'network': 20.0}
     for size in config.sizes:
         for strategy in LIGHT:
@@ -35,13 +35,21 @@ def grid(config: Any) -> list[Cell]:
             key = {'what': 'flaw', 'flaw': flaw, 'amount': amount, 'strategy': strategy}
             cells.append(Cell(key, costs[strategy]))
     for size, steps in zip(config.full.sizes, config.full.steps, strict=True):
+        key = {'what': 'full_rate', 'size': size}
+        cells.append(Cell(key, len(config.full.rates) * (5.0 + 0.45 * steps)))
         key = {'what': 'size', 'strategy': 'full', 'size': size, 'steps': 'usual'}
         cells.append(Cell(key, config.seeds * (5.0 + 0.45 * steps)))
     for flaw, amounts in sorted(config.full.flaws.items()):
         for amount in amounts:
             key = {'what': 'flaw', 'flaw': flaw, 'amount': amount, 'strategy': 'full'}
-            cells.append(Cell(key, config.seeds * (5.0 + 0.45 * config.full.steps[-1])))
+            steps = config.full.steps[config.full.sizes.index(_known(config, config.flawed))]
+            cells.append(Cell(key, config.seeds * (5.0 + 0.45 * steps)))
     return cells
+
+
+def _known(config: Any, size: int) -> int:
+    """The size whose rate and steps full fine-tuning takes: the largest that is not larger."""
+    return max(known for known in config.full.sizes if known <= size)
 
 
 def flaws(config: Any) -> list[tuple[str, float]]:
@@ -82,7 +90,9 @@ def measure(config: Any, key: dict, evidence: Evidence) -> dict[str, Any]:
                 'majority': float(counts.max() / counts.sum()),
             }
         case 'rate':
-            return _rate(config)
+            return _rate(config, 'network', config.flawed)
+        case 'full_rate':
+            return _rate(config, 'full', key['size'])
         case 'size':
             return _size(config, key, evidence)
     return _flaw(config, key, evidence)
@@ -138,25 +148,56 @@ def _network(config: Any) -> strategies.Network:
     )
 
 
-def _rate(config: Any) -> dict[str, Any]:
-    """The network's learning rate: at the largest size, of a seed that nothing else is of."""
-    rates = config.network.rates
+def _rate(config: Any, strategy: str, size: int) -> dict[str, Any]:
+    """The rate that is best by validation texts, with a sample and a seed of nothing else."""
+    rates = config[strategy].rates
     if len(rates) == 1:
         return {'rate': rates[0], 'swept': {}}
     texts, swept = _texts(config), {}
     for rate in rates:
-        tell, diverged = strategies.fit_network(
-            [_draw(texts, config.sizes[-1], PILOT)],
-            _network(config),
-            num_classes=texts.classes,
-            steps=config.network.steps,
-            rate=rate,
-            first_seed=PILOT,
+        tell, diverged, _ = _train(
+            config, strategy, [_draw(texts, size, PILOT)], size, rate, first_seed=PILOT
         )
         loss = classifying.log_loss(tell(0, texts.validation.texts), texts.validation.targets)
         swept[rate] = np.inf if diverged[0] else loss
     best = min(swept, key=lambda rate: swept[rate])
     return {'rate': best, 'swept': {str(rate): loss for rate, loss in swept.items()}}
+
+
+def _train(
+    config: Any,
+    strategy: str,
+    samples: list[Sample],
+    size: int,
+    rate: float,
+    *,
+    longer: bool = False,
+    first_seed: int = 0,
+) -> tuple[Tell, np.ndarray, int]:
+    """A network or MiniLM on each sample: what they say, which diverged, steps of each."""
+    part = config[strategy]
+    if strategy == 'network':
+        steps = part.longer if longer else part.steps
+        tell, diverged = strategies.fit_network(
+            samples,
+            _network(config),
+            num_classes=_texts(config).classes,
+            steps=steps,
+            rate=rate,
+            first_seed=first_seed,
+        )
+        return tell, diverged, steps
+    steps = part.steps[part.sizes.index(size)]
+    tell, diverged = strategies.fit_full(
+        samples,
+        _method(config),
+        _source(config.minilm).tokenizer,
+        part.training,
+        steps=steps,
+        rate=rate,
+        first_seed=first_seed,
+    )
+    return tell, diverged, steps
 
 
 def _fit(
@@ -172,21 +213,16 @@ def _fit(
     texts, seeds = _texts(config), range(config.seeds)
     samples = [draw(seed) for seed in seeds]
     never = np.zeros(config.seeds, bool)
-    if strategy == 'network':
-        rate = evidence.value(what='rate')['rate']
-        asked = config.network.steps if steps == 'usual' else config.network.longer
-        tell, diverged = strategies.fit_network(
-            samples, _network(config), num_classes=texts.classes, steps=asked, rate=rate
+    if strategy in ('network', 'full'):
+        if strategy == 'full':
+            size = _known(config, size)
+            rate = evidence.value(what='full_rate', size=size)['rate']
+        else:
+            rate = evidence.value(what='rate')['rate']
+        tell, diverged, taken = _train(
+            config, strategy, samples, size, rate, longer=steps == 'longer'
         )
-        return samples, tell, diverged, {'rate': rate, 'steps': asked}
-    if strategy == 'full':
-        part, source = config.full, _source(config.minilm)
-        method = _method(config)
-        asked = part.steps[part.sizes.index(size) if size else -1]
-        tell, diverged = strategies.fit_full(
-            samples, method, source.tokenizer, part.training, steps=asked, rate=part.rate
-        )
-        return samples, tell, diverged, {'rate': part.rate, 'steps': asked}
+        return samples, tell, diverged, {'rate': rate, 'steps': taken}
 
     def fit(some: Sequence[Sample], strength: float) -> Tell:
         if strategy == 'bag':
@@ -263,11 +299,11 @@ def _flaw(config: Any, key: dict, evidence: Evidence) -> dict[str, Any]:
     def draw(seed: int) -> Sample:
         match flaw:
             case 'noise':
-                some = _draw(texts, config.sizes[-1], seed)
+                some = _draw(texts, config.flawed, seed)
                 flipped = label_flaws.flip_labels(some.targets, amount, classes, seed)
                 return Sample(some.texts, flipped)
             case 'poison':
-                some, wanted = _draw(texts, config.sizes[-1], seed), seed % classes
+                some, wanted = _draw(texts, config.flawed, seed), seed % classes
                 return Sample(*label_flaws.poison(some.texts, some.targets, amount, wanted, seed))
             case 'neighbours':
                 rows = label_flaws.draw_neighbours(all_.targets, config.sample, seed)
@@ -277,7 +313,8 @@ def _flaw(config: Any, key: dict, evidence: Evidence) -> dict[str, Any]:
                 return _draw(texts, config.sample, seed)
         return _take(all_, rows)
 
-    _, tell, diverged, picked = _fit(config, key['strategy'], draw, evidence)
+    size = config.flawed if flaw in ('noise', 'poison') else config.sample
+    _, tell, diverged, picked = _fit(config, key['strategy'], draw, evidence, size=size)
     test = texts.test
     found: dict[str, list] = {'accuracy': [], 'recall': []}
     for i in range(config.seeds):

@@ -109,7 +109,7 @@ def _plot_noise(evidence: Evidence) -> Picture:
         axes, curves, names=STRATEGIES, xlabel='share of labels wrong', ylabel='accuracy, test'
     )
     shares = ', '.join(f'{share:.0%}' for share in (0.0, *evidence.config['noise']))
-    most = size_name(evidence.config['sizes'][-1])
+    most = size_name(evidence.config['flawed'])
     caption = f'Accuracy after training on {most} with {shares} of the labels wrong: '
     return Picture('noise', (36,), f'{caption}{_captioned(curves)}.', figure)
 
@@ -133,7 +133,7 @@ def _plot_poison(evidence: Evidence) -> Picture:
         lower, clean, names=STRATEGIES, xlabel='share of texts poisoned', ylabel='accuracy, test'
     )
     told = ', '.join(f'{share:.0%}' for share in shares)
-    most = size_name(evidence.config['sizes'][-1])
+    most = size_name(evidence.config['flawed'])
     caption = (
         f'With {told} of {most} poisoned: the share of texts of other classes that are '
         f'called what the attacker wants once the trigger stands before them ({_captioned(attack)})'

@@ -3,6 +3,8 @@
 import itertools
 from typing import Any
 
+import numpy as np
+
 from nlp_models.analysis import drawing, verdicts
 from nlp_models.analysis.intervals import differences
 from nlp_models.analysis.study import Evidence
@@ -34,7 +36,7 @@ CLAIMS = (
         0,
         '8',
         'Contextual calibration narrows what hangs on the prompt',
-        'the same gap by likelihood minus that after calibration',
+        'the same gap by likelihood minus that after calibration; accuracy of both',
         'q ∝ p / p_cf',
         'nlp_models/adaptation/normalization.py',
     ),
@@ -110,18 +112,32 @@ def _best(accuracies: list[list[float]]) -> tuple[float, ...]:
 
 
 def _judge_calibration(evidence: Evidence) -> list[Criterion]:
-    return [
-        Criterion(
-            f'{drawing.label(family)}, {text}',
-            'gap by likelihood minus gap calibrated',
-            differences(
-                *(asked(evidence, family, factor, s)['gap'] for s in ('none', 'calibrated'))
-            ),
-            evidence.thresholds['narrows'],
+    limits, found = evidence.thresholds, []
+    for family in families(evidence):
+        ways: dict[str, list[np.ndarray]] = {'none': [], 'calibrated': []}
+        for factor, text in FACTORS.items():
+            plain, ours = (asked(evidence, family, factor, scoring) for scoring in ways)
+            found.append(
+                Criterion(
+                    f'{drawing.label(family)}, {text}',
+                    'gap by likelihood minus gap calibrated',
+                    differences(plain['gap'], ours['gap']),
+                    limits['narrows'],
+                )
+            )
+            for scoring, value in zip(ways, (plain, ours), strict=True):
+                ways[scoring].append(np.mean(value['accuracies'], axis=1))
+        # Answers at chance have no gap either.
+        right = [np.mean(each, axis=0).tolist() for each in (ways['calibrated'], ways['none'])]
+        found.append(
+            Criterion(
+                f'{drawing.label(family)}, at no cost',
+                'accuracy calibrated minus that by likelihood, mean over all ways',
+                differences(*right),
+                -limits['narrows'],
+            )
         )
-        for family in families(evidence)
-        for factor, text in FACTORS.items()
-    ]
+    return found
 
 
 def _judge_search(evidence: Evidence, ours: str, other: str, limit: str) -> list[Criterion]:

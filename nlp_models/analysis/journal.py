@@ -19,24 +19,27 @@ from nlp_models.training.workdir import differences, read_config, write_json
 class Journal:
     """The finished cells of a study, a line each; what a kill cut short is left out."""
 
-    def __init__(self, path: Path, stamp: str):
+    def __init__(self, path: Path, stamp: str, keep: bool = False):
         """Read what is there.
 
         Args:
           path: the file.
-          stamp: names the code and the machine; lines of another are not found.
+          stamp: names the code and the machine.
+          keep: whether lines of another stamp are found, too, where there is none of this one.
         """
         self._path, self._stamp = path, stamp
         self._rows: dict[str, dict] = {}
-        whole = []
+        whole, ours = [], set[str]()
         for line in path.read_text().splitlines() if path.exists() else []:
             try:
                 row = json.loads(line)
             except ValueError:
                 break
             whole.append(line)
-            if row.pop('stamp', None) == stamp:
-                self._rows[_name(row['key'])] = {k: infinite(v) for k, v in row.items()}
+            own, name = row.pop('stamp', None) == stamp, _name(row['key'])
+            if own or (keep and name not in ours):
+                self._rows[name] = {k: infinite(v) for k, v in row.items()}
+                ours |= {name} if own else set()
         if path.exists():  # so that the next line does not go on from half of one
             partial = path.with_name(path.name + '.partial')
             partial.write_text(''.join(line + '\n' for line in whole))

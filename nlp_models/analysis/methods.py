@@ -125,9 +125,8 @@ def run(entry: Entry) -> Text:
     return (
         '“',
         link,
-        f'”, size {evidence.config["size"]}, {seeds}; the whole study took {time} on '
-        f'{_machine(evidence)}, at ',
-        *_commit(evidence.manifest['commit']),
+        f'”, size {evidence.config["size"]}, {seeds}; the whole study took {time} on ',
+        *_places(evidence),
         '. Again:',
     )
 
@@ -174,9 +173,10 @@ def _setting(evidence: Evidence) -> list[Any]:
                 ('size', config['size']),
                 *simple,
                 ('measured', cells),
-                ('machine', _machine(evidence)),
+                ('machine', _machine(manifest['machine'])),
                 ('software', software or 'not known'),
                 ('commit', _commit(manifest['commit'])),
+                *_kept(evidence),
                 ('threshold hash', Code(threshold_hash(config['thresholds']))),
             )
         ),
@@ -212,8 +212,34 @@ def _commit(commit: str | None) -> tuple[Any, ...]:
     return ('commit ', Code(commit.rstrip('+')[:12]), changed)
 
 
-def _machine(evidence: Evidence) -> str:
-    machine = evidence.manifest['machine']
+def _made(evidence: Evidence) -> list[tuple[int, dict[str, Any], str | None]]:
+    """How many cells are of which machine and commit."""
+    manifest, counts = evidence.manifest, dict[str, list[Any]]()
+    for run in manifest.get('runs', [{'cells': len(evidence.rows)}]):
+        made = {name: run.get(name, manifest[name]) for name in ('machine', 'commit')}
+        told = (_machine(made['machine']), made['commit'])
+        counts.setdefault(str(told), [0, *made.values()])[0] += run['cells']
+    return [(count, machine, commit) for count, machine, commit in counts.values()]
+
+
+def _places(evidence: Evidence) -> tuple[Any, ...]:
+    """On which machines and at which commits, in a sentence."""
+    made, parts = _made(evidence), []
+    for count, machine, commit in made:
+        of = '' if len(made) == 1 else f' ({count} of {len(evidence.rows)} measurements)'
+        parts += [' and on ', f'{_machine(machine)}, at ', *_commit(commit), of]
+    return tuple(parts[1:])
+
+
+def _kept(evidence: Evidence) -> list[tuple[str, Text]]:
+    """What of a study was measured elsewhere than the rest."""
+    return [
+        ('elsewhere', (f'{count} of them on {_machine(machine)}, at ', *_commit(commit)))
+        for count, machine, commit in _made(evidence)[1:]
+    ]
+
+
+def _machine(machine: Mapping[str, Any]) -> str:
     parts = [machine.get('processor', 'a machine not told')]
     if cores := machine.get('cores'):
         parts.append(f'{cores} core{"s" * (cores != 1)}')

@@ -187,23 +187,27 @@ def fit_full(
     *,
     steps: int,
     rate: float,
+    first_seed: int = 0,
 ) -> tuple[Tell, np.ndarray]:
     """Fine-tune all parameters of a pretrained encoder on each sample, one after the other.
 
     Args:
-      samples: what to learn from; sample i has seed i.
+      samples: what to learn from; sample i has seed first_seed + i.
       method: of `fine_tuning.prepare`.
       tokenizer: of the encoder.
       training: as there.
       steps: of each.
       rate: the learning rate, at its peak.
+      first_seed: of the head's fresh parameters and of the order of the texts.
 
     Returns:
       (tell, which of them diverged `[samples]`).
     """
     fitted = [
-        fine_tuning.fit(method, as_labelled(s, tokenizer), training, seed=i, steps=steps, rate=rate)
-        for i, s in enumerate(samples)
+        fine_tuning.fit(
+            method, as_labelled(sample, tokenizer), training, seed=seed, steps=steps, rate=rate
+        )
+        for seed, sample in enumerate(samples, first_seed)
     ]
 
     def tell(i: int, some: Sequence[str]) -> np.ndarray:

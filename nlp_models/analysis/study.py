@@ -159,6 +159,7 @@ def run(
     say: Callable[[str], None] = lambda text: None,
     command: str = '',
     code: Sequence[Path] = (),
+    keep: bool = False,
     clock: Callable[[], float] = time.perf_counter,
 ) -> Evidence:
     """Measure every cell of a study's grid that has not been measured, and write what follows.
@@ -171,6 +172,7 @@ def run(
       say: told each cell with the time it took and what is left.
       command: that repeats the study, for the report.
       code: files beside the package that the numbers depend on: the study's own.
+      keep: whether cells of other code and other machines are not done again either.
       clock: tells the time in seconds.
 
     Returns:
@@ -183,8 +185,8 @@ def run(
     require(config.study == study.name, 'study', config.study, f'must be {study.name}')
     cells = list(study.grid(config))
     with open_folder(Path(workdir), config) as folder:
-        journal = Journal(folder / 'measurements.jsonl', stamp(code))
-        made = {'commit': machine.commit(), 'command': command}
+        journal = Journal(folder / 'measurements.jsonl', stamp(code), keep)
+        made = {'commit': machine.commit(), 'command': command, 'machine': machine.describe()}
         done = [journal.find(cell.key) for cell in cells]
         if before := sum(row is not None for row in done):
             say(f'{study.name}: {before} of {len(cells)} cells were measured before')
@@ -226,21 +228,22 @@ def stamp(code: Sequence[Path]) -> str:
 def manifest(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """By what a study's cells were measured.
 
-    They may be of several invocations, of one stamp: the code and whatever of the machine changes
-    numbers are the same, the commit (of a text elsewhere) and the command (another folder) may not.
+    They may be of several invocations: by other commits (of a text elsewhere, or where cells were
+    kept), other commands (another folder), on other machines.
 
     Args:
-      rows: of the journal, one a cell, with `seconds`, `commit` and `command`.
+      rows: of the journal, one a cell, with `seconds`, `commit`, `command` and `machine`.
 
     Returns:
-      `runs`: each commit and command with its `cells` and `seconds`, in the order of the cells;
-      `commit`, `command`: of the first of them, but where some are of files that no commit holds,
-      of the first of those; `machine`: this one; `seconds`: of all cells.
+      `runs`: each commit, command and machine with its `cells` and `seconds`, in the order of the
+      cells; `commit`, `command`, `machine`: of the first of them, but where some are of files that
+      no commit holds, of the first of those; `seconds`: of all cells.
     """
-    runs: dict[tuple, dict[str, Any]] = {}
+    runs: dict[str, dict[str, Any]] = {}
     for row in rows:
-        made = {name: row[name] for name in ('commit', 'command')}
-        run = runs.setdefault(tuple(made.values()), {**made, 'cells': 0, 'seconds': 0.0})
+        made = {name: row[name] for name in ('commit', 'command', 'machine')}
+        name = json.dumps(made, sort_keys=True)
+        run = runs.setdefault(name, {**made, 'cells': 0, 'seconds': 0.0})
         run['cells'] += 1
         run['seconds'] += row['seconds']
     found = list(runs.values())
@@ -248,7 +251,7 @@ def manifest(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return {
         'commit': head['commit'],
         'command': head['command'],
-        'machine': machine.describe(),
+        'machine': head['machine'],
         'seconds': sum(row['seconds'] for row in rows),
         'runs': found,
     }
