@@ -23,7 +23,8 @@ _WORKDIR = flags.DEFINE_string(
 _KEEP = flags.DEFINE_bool(
     'keep',
     False,
-    'Whether cells that other code or another machine has measured stay; the report names both.',
+    'Whether cells that other code or another machine has measured stay; the report names each '
+    'machine and commit.',
 )
 flags.mark_flag_as_required('config')
 

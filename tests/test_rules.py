@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
-from configs import lm
+from configs import finetune, lm
 from nlp_models import trees
 from nlp_models.adaptation import rules
 from nlp_models.errors import InputError
@@ -70,6 +70,17 @@ def test_the_first_rule_found_decides():
     }
     assert not found.trained('body/layer_1/kernel')
     assert set(found.begins.values()) == {0.0}
+
+
+@pytest.mark.parametrize('method', finetune.METHODS)
+def test_a_model_without_what_a_method_trains_is_no_head_trained_alone(method):
+    only = {'body/layer_0/kernel': jnp.zeros((3, 3)), 'classifier/bias': jnp.zeros(3)}
+    adaptation = finetune.get_config(method).adaptation
+    if method in ('full', 'freeze', 'gradual', 'layerwise'):
+        assert rules.make_plan(adaptation, trees.unflatten(only)).rates['classifier/bias'] > 0
+    else:
+        with pytest.raises(InputError, match='is found in no parameter that no rule before it has'):
+            rules.make_plan(adaptation, trees.unflatten(only))
 
 
 def test_lower_layers_are_slower_frozen_or_later():

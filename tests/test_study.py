@@ -320,6 +320,8 @@ def test_the_manifest_tells_of_every_run(tmp_path, monkeypatch):
     last = clean[0] | {'commit': 'ccc', 'command': 'third'}
     assert study.manifest([*clean, last])['commit'] == 'aaa'
     assert study.manifest([*clean, last | {'commit': None}])['commit'] is None
+    del last['machine']  # as journals were before
+    assert study.manifest([last])['machine'] == {}
 
 
 @pytest.mark.parametrize('name', studies.STUDIES)

@@ -63,6 +63,10 @@ def made_up(
             attack=attack if key['amount'] else control,
             called=0.1,
         )
+    swept = dict(zip(map(str, config.full.rates), (1.1, 1.0, 1.2), strict=True))
+    for size in config.full.sizes:
+        key, value = {'what': 'full_rate', 'size': size}, {'rate': 1.5e-4, 'swept': swept}
+        rows.append({'key': key, 'value': value, 'seconds': 1.0})
     return Evidence('nontriviality', config.to_dict(), rows, {})
 
 
@@ -99,8 +103,10 @@ def test_pictures_and_table_tell_the_numbers():
     assert 'frozen features 0.6' in sizes.caption
     assert 'full fine-tuning 0.500, 0.500, 0.600' in sizes.caption
     assert 'bag of words 0.600, 0.500, 0.500, 0.500, 0.500' in noise.caption
+    assert all('1,024 texts' in picture.caption for picture in (noise, poison))
     assert '0.9' in poison.caption
-    (table,) = STUDY.tables(made_up())
+    table, rates = STUDY.tables(made_up())
+    assert [plain(cell) for cell in rates.rows[1]] == ['1,024', '120', '1.1', '1', '1.2', '0.00015']
     assert [plain(cell)[:5] for cell in table.rows[0]] == ['bag o', '0.500', '0.400', '0.400']
 
 
@@ -173,9 +179,9 @@ def small(tmp_path_factory) -> Any:
     config.data.update(
         labelled='', path=path, splits=(0.6, 0.2, 0.2), tokenizer='chars', vocab_size=0
     )
-    config.full.update(sizes=(8,), steps=(2,), rates=(1e-3, 1e-30))
+    config.full.update(sizes=(8, 60), steps=(2, 3), rates=(1e-3, 1e-30))
     config.full.training.update(batch_size=4, sequence_length=12)
-    config.network.update(steps=4, longer=8)
+    config.network.update(steps=4, longer=8, rates=(1e-30, 3e-3))
     config.network.model.update(hidden_size=8, num_heads=2)
     config.network.training.update(batch_size=4, sequence_length=12, chunk=2)
     return config
@@ -194,10 +200,14 @@ def test_small_cells_are_measured(small):
     texts = measured(what='texts')
     assert texts['labels'] == ['a', 'b', 'c']
     assert sum(texts['texts'].values()) == 150
-    assert measured(what='rate')['rate'] == small.network.rates[0]  # there is but one
-    found = measured(what='full_rate', size=8)
-    assert found['swept'][str(found['rate'])] == min(found['swept'].values())
-    assert len(set(found['swept'].values())) == 2
+    for key in (
+        {'what': 'rate'},
+        {'what': 'full_rate', 'size': 8},
+        {'what': 'full_rate', 'size': 60},
+    ):
+        found = measured(**key)
+        assert found['swept'][str(found['rate'])] == min(found['swept'].values())
+        assert len(set(found['swept'].values())) == 2
     for name, size, steps in (
         ('bag', 60, 'usual'),
         ('frozen', 8, 'usual'),
@@ -207,6 +217,7 @@ def test_small_cells_are_measured(small):
         value = measured(what='size', strategy=name, size=size, steps=steps)
         assert all(len(value[n]) == small.seeds for n in ('accuracy', 'loss', 'train_loss'))
         assert np.isfinite(value['loss']).all()
+        assert value.get('steps') == {'network': 8, 'full': 2}.get(name)
         if name == 'bag':
             assert value['accuracy'] == [1.0] * small.seeds  # the word is in the text
     noise = measured(what='flaw', flaw='noise', amount=0.4, strategy='frozen')
@@ -226,7 +237,7 @@ def test_small_cells_are_measured(small):
     assert np.mean(poisoned['attack']) > 0.3
     value = measured(what='flaw', flaw='poison', amount=0.2, strategy='full')
     assert len(value['attack']) == small.seeds
-    assert value['steps'] == small.full.steps[-1]
+    assert value['steps'] == 3  # poison is put into 60 texts
     study_file._prepared.clear()
 
 

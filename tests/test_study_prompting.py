@@ -17,7 +17,7 @@ SEEDS = 5
 NOISE = np.random.default_rng(0).normal(0, 1e-3, SEEDS)
 
 
-def made_up(gap=0.3, narrowed=0.1, knows=0.9, optimism=0.05, better=0.1) -> Evidence:
+def made_up(gap=0.3, narrowed=0.1, cost=0.0, knows=0.9, optimism=0.05, better=0.1) -> Evidence:
     """Evidence in which each thing is so much."""
     config = config_file.get_config('standard')
     rows: list[dict] = []
@@ -31,7 +31,8 @@ def made_up(gap=0.3, narrowed=0.1, knows=0.9, optimism=0.05, better=0.1) -> Evid
         for factor in FACTORS:
             for scoring in config.scorings:
                 less = narrowed if scoring == 'calibrated' else 0.0
-                lists = [[knows + e, *[0.5] * (ways[factor] - 1)] for e in NOISE]
+                lost = cost if scoring == 'calibrated' else 0.0
+                lists = [[knows + e - lost, *[0.5 - lost] * (ways[factor] - 1)] for e in NOISE]
                 value = {'accuracies': lists, 'gap': list(gap - less + NOISE)}
                 value['changed'] = list(0.2 + NOISE)
                 add(value, what='ask', family=family, factor=factor, scoring=scoring)
@@ -52,12 +53,13 @@ def verdicts_of(**made):
 
 
 def test_verdicts_can_go_either_way():
-    assert verdicts_of() == ['supported'] * 4
+    assert verdicts_of() == ['supported'] * 5
     assert verdicts_of(gap=0.01)[0] == 'refuted'
     assert verdicts_of(knows=0.55)[0] == 'inconclusive'  # there is nothing to spoil
     assert verdicts_of(narrowed=0.0)[1] == 'refuted'
-    assert verdicts_of(optimism=-0.1)[2] == 'refuted'
-    assert verdicts_of(better=0.0)[3] == 'refuted'
+    assert verdicts_of(cost=0.1)[1:3] == ['supported', 'refuted']
+    assert verdicts_of(optimism=-0.1)[3] == 'refuted'
+    assert verdicts_of(better=0.0)[4] == 'refuted'
     assert verdicts_of(gap=float('nan'))[0] == 'inconclusive'
 
 
@@ -105,5 +107,5 @@ def test_a_tiny_study_from_end_to_end(tmp_path, monkeypatch):
         assert np.shape(value['accuracies'])[0] == 2
     (row,) = (value for _, value in evidence.select(what='search'))
     assert all(0 <= accuracy <= 1 for accuracy in row['held_out'] + row['first'])
-    assert len(json.loads((tmp_path / 'study' / 'verdicts.json').read_text())) == 4
+    assert len(json.loads((tmp_path / 'study' / 'verdicts.json').read_text())) == 5
     assert (tmp_path / 'study' / 'gaps_none.png').exists()

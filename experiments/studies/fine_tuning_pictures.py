@@ -72,9 +72,9 @@ def _costs(evidence: Evidence) -> Table:
         rows.append((METHODS[method], write(seconds), *told))
     caption = (
         f'What a step of MiniLM costs, {part["training"]["batch_size"]} texts of at most '
-        f'{part["training"]["sequence_length"]} tokens: seconds, mean over the steps with all '
-        'texts; memory that the compiled step plans for beside what it is given; the gradients of '
-        'what is trained; and what the optimizer keeps.'
+        f'{part["training"]["sequence_length"]} tokens: seconds, mean over the steps with '
+        f'{size_name(part["sizes"][-1])} texts; memory that the compiled step plans for beside '
+        'what it is given; the gradients of what is trained; and what the optimizer keeps.'
     )
     header = ('method', 'seconds', 'memory', 'gradients', 'optimizer')
     return Table(header, tuple(rows), caption)

@@ -20,7 +20,7 @@ LIGHT = ('bag', 'frozen', 'network')  # those that everything is tried on
 
 
 def grid(config: Any) -> list[Cell]:
-    """The texts and the network's rate; strategies by size; the flaws."""
+    """The texts; strategies by size, and by flaw; the rates that two of them want before."""
     cells = [Cell({'what': 'texts'}, 2.0), Cell({'what': 'rate'}, 25.0)]
     costs = {'bag': 1.0, 'frozen': 6.0, 'network': 20.0}
     for size in config.sizes:
@@ -206,10 +206,10 @@ def _fit(
     draw: Callable[[int], Sample],
     evidence: Evidence,
     *,
-    size: int = 0,
+    size: int,
     steps: str = 'usual',
 ) -> tuple[list[Sample], Tell, np.ndarray, dict[str, Any]]:
-    """Samples, what is learned from each, which diverged, and what was picked by a pilot sample."""
+    """Samples of a size, what is learned from each, which diverged, what a pilot sample picked."""
     texts, seeds = _texts(config), range(config.seeds)
     samples = [draw(seed) for seed in seeds]
     never = np.zeros(config.seeds, bool)

@@ -15,6 +15,7 @@ from experiments.studies.nontriviality_verdicts import (
 from nlp_models.analysis import drawing
 from nlp_models.analysis.document import Table
 from nlp_models.analysis.intervals import student_t
+from nlp_models.analysis.numbers import write
 from nlp_models.analysis.study import Evidence, Picture
 
 LOPSIDED = {'fair': 'fair', 'skewed': 'classes by a power law', 'neighbours': 'of a few files'}
@@ -26,7 +27,7 @@ def plot(evidence: Evidence) -> list[Picture]:
 
 
 def tables(evidence: Evidence) -> list[Table]:
-    """Lopsided samples beside a fair one."""
+    """Lopsided samples beside a fair one; the rates of full fine-tuning."""
     config = evidence.config
     amounts = {'fair': 0.0, 'skewed': config['exponent'], 'neighbours': 0.0}
     rows = [
@@ -41,7 +42,22 @@ def tables(evidence: Evidence) -> list[Table]:
         f'from all classes; with classes whose frequencies fall as rank^−{config["exponent"]:g}; '
         'and of each class texts that stand side by side, which come from few files.'
     )
-    return [Table(('strategy', *LOPSIDED.values()), tuple(rows), caption)]
+    return [Table(('strategy', *LOPSIDED.values()), tuple(rows), caption), _rates(evidence)]
+
+
+def _rates(evidence: Evidence) -> Table:
+    part, rows = evidence.config['full'], []
+    for size, steps in zip(part['sizes'], part['steps'], strict=True):
+        found = evidence.value(what='full_rate', size=size)
+        losses = [found['swept'].get(str(rate)) for rate in part['rates']]
+        told = ['–' if loss is None else write(loss) for loss in losses]
+        rows.append((f'{size:,}', str(steps), *told, f'{found["rate"]:g}'))
+    caption = (
+        'The rate of full fine-tuning: loss of validation texts, in nats, at each rate that was '
+        'tried, with a sample and a seed of nothing else, and what was picked.'
+    )
+    header = ('texts', 'steps', *(f'{rate:g}' for rate in part['rates']), 'picked')
+    return Table(header, tuple(rows), caption)
 
 
 def _told(values: list[float]) -> str:
@@ -92,7 +108,8 @@ def _plot_sizes(evidence: Evidence) -> Picture:
         f'{", ".join(map(size_name, sizes))}, and how far the training loss is below the test '
         f'loss, nats. Accuracy: {_captioned(accuracy)}. The transformer’s test loss when it is '
         f'trained for {network["longer"] / network["steps"]:g} times as long: '
-        f'{", ".join(longer)} nats. The commonest class is {texts["majority"]:.3f} of the texts.'
+        f'{", ".join(longer)} nats. The commonest class is {texts["majority"]:.3f} of the texts. '
+        f'The more texts of all {texts["texts"]["train"]:,}, the more of them seeds have in common.'
     )
     return Picture('sizes', (34, 35), caption, figure)
 

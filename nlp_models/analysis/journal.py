@@ -56,7 +56,8 @@ class Journal:
           key: of the cell.
           value: what was measured.
           seconds: that it took.
-          **made: by which commit and command, for one: kept with the row, and no part of the stamp.
+          **made: by which commit and command, on which machine: kept with the row, no part of the
+            stamp.
 
         Returns:
           The row as it will be read again.

@@ -164,8 +164,6 @@ def _setting(evidence: Evidence) -> list[Any]:
         (name.replace('_', ' '), Number(v, written(v)) if isinstance(v, int | float) else str(v))
         for name, v in config['thresholds'].items()
     )
-    versions = manifest['machine'].get('versions', {})
-    software = ', '.join(f'{name} {version}' for name, version in versions.items())
     cells = f'{len(evidence.rows)} measurements, {duration(manifest["seconds"])}'
     return [
         Definitions(
@@ -174,7 +172,7 @@ def _setting(evidence: Evidence) -> list[Any]:
                 *simple,
                 ('measured', cells),
                 ('machine', _machine(manifest['machine'])),
-                ('software', software or 'not known'),
+                ('software', _software(manifest['machine'])),
                 ('commit', _commit(manifest['commit'])),
                 *_kept(evidence),
                 ('threshold hash', Code(threshold_hash(config['thresholds']))),
@@ -212,19 +210,23 @@ def _commit(commit: str | None) -> tuple[Any, ...]:
     return ('commit ', Code(commit.rstrip('+')[:12]), changed)
 
 
-def _made(evidence: Evidence) -> list[tuple[int, dict[str, Any], str | None]]:
-    """How many cells are of which machine and commit."""
-    manifest, counts = evidence.manifest, dict[str, list[Any]]()
+def _made(evidence: Evidence) -> dict[Any, tuple[int, dict[str, Any], str | None]]:
+    """How many cells are of which machine and commit, by what a report tells of these."""
+    manifest, found = evidence.manifest, dict[Any, tuple[int, dict[str, Any], str | None]]()
     for run in manifest.get('runs', [{'cells': len(evidence.rows)}]):
         made = {name: run.get(name, manifest[name]) for name in ('machine', 'commit')}
-        told = (_machine(made['machine']), made['commit'])
-        counts.setdefault(str(told), [0, *made.values()])[0] += run['cells']
-    return [(count, machine, commit) for count, machine, commit in counts.values()]
+        count, *_ = found.get(_told(**made), (0,))
+        found[_told(**made)] = (count + run['cells'], made['machine'], made['commit'])
+    return found
+
+
+def _told(machine: Mapping[str, Any], commit: str | None) -> tuple[Any, ...]:
+    return (_machine(machine), _software(machine), commit)
 
 
 def _places(evidence: Evidence) -> tuple[Any, ...]:
     """On which machines and at which commits, in a sentence."""
-    made, parts = _made(evidence), []
+    made, parts = _made(evidence).values(), []
     for count, machine, commit in made:
         of = '' if len(made) == 1 else f' ({count} of {len(evidence.rows)} measurements)'
         parts += [' and on ', f'{_machine(machine)}, at ', *_commit(commit), of]
@@ -232,11 +234,19 @@ def _places(evidence: Evidence) -> tuple[Any, ...]:
 
 
 def _kept(evidence: Evidence) -> list[tuple[str, Text]]:
-    """What of a study was measured elsewhere than the rest."""
-    return [
-        ('elsewhere', (f'{count} of them on {_machine(machine)}, at ', *_commit(commit)))
-        for count, machine, commit in _made(evidence)[1:]
-    ]
+    """What of a study was measured elsewhere than what its page names first."""
+    manifest, rows = evidence.manifest, []
+    head = _told(manifest['machine'], manifest['commit'])
+    for told, (count, machine, commit) in _made(evidence).items():
+        if told != head:
+            of = f'{count} of {len(evidence.rows)} measurements on {_machine(machine)}, '
+            rows.append(('also measured', (of, f'{_software(machine)}, at ', *_commit(commit))))
+    return rows
+
+
+def _software(machine: Mapping[str, Any]) -> str:
+    versions = machine.get('versions', {})
+    return ', '.join(f'{name} {version}' for name, version in versions.items()) or 'not known'
 
 
 def _machine(machine: Mapping[str, Any]) -> str:

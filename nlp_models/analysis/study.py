@@ -172,7 +172,9 @@ def run(
       say: told each cell with the time it took and what is left.
       command: that repeats the study, for the report.
       code: files beside the package that the numbers depend on: the study's own.
-      keep: whether cells of other code and other machines are not done again either.
+      keep: whether cells of other code and other machines are not done again either. It is for
+        whoever knows that what has changed since does not matter to them: cells that build on each
+        other, such as a rate and what is trained with it, may then be of different code.
       clock: tells the time in seconds.
 
     Returns:
@@ -216,7 +218,7 @@ def run(
 
 
 def stamp(code: Sequence[Path]) -> str:
-    """Names the code and the machine: what is measured under another stamp is measured anew.
+    """Names the code and the machine: another stamp's cells are measured anew, unless kept.
 
     Args:
       code: files beside the package that the numbers depend on.
@@ -241,7 +243,8 @@ def manifest(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """
     runs: dict[str, dict[str, Any]] = {}
     for row in rows:
-        made = {name: row[name] for name in ('commit', 'command', 'machine')}
+        made = {name: row[name] for name in ('commit', 'command')}
+        made['machine'] = row.get('machine', {})  # older journals do not tell
         name = json.dumps(made, sort_keys=True)
         run = runs.setdefault(name, {**made, 'cells': 0, 'seconds': 0.0})
         run['cells'] += 1
