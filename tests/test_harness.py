@@ -19,6 +19,7 @@ from nlp_models.adaptation.harness import (
     loglikelihood_rolling,
     rolling_pairs,
 )
+from nlp_models.data.tokenizers import learn_tokenizer
 from nlp_models.errors import InputError
 from tests.generation_models import small
 from tests.harness_models import (
@@ -175,6 +176,12 @@ def test_the_class_answers_requests_in_order_and_lets_them_be_kept(found, monkey
         else:
             np.testing.assert_allclose(plain, theirs, rtol=0, atol=1e-3)
         assert kept == [(method, *pair) for pair in zip(arguments, said, strict=True)]
+    model, params, tokenizer = found['gpt2']
+    names = {
+        type(ours)(model, params, each).tokenizer_name
+        for each in (tokenizer, tokenizer, *(learn_tokenizer('chars', t, 0) for t in ('ab', 'abc')))
+    }
+    assert len(names) == 3  # caches of two tokenizers of a kind are told apart
 
 
 def test_without_the_package_one_line_says_so(monkeypatch):

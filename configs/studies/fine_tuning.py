@@ -74,13 +74,13 @@ def get_config(size: str = 'standard') -> Any:
                 # behind at 1e-3. What is best at an edge is marked in the report.
                 rates=dict(
                     full=(7e-5, 1.5e-4, 3e-4),
-                    scratch=(1.5e-4, 3e-4, 6e-4),
-                    freeze=(5e-3, 1e-2, 2e-2),
+                    scratch=(3e-4, 6e-4, 1.2e-3),
+                    freeze=(1e-2, 2e-2, 4e-2),
                     gradual=(1.5e-4, 3e-4, 6e-4),
-                    layerwise=(2.5e-4, 5e-4, 1e-3),
+                    layerwise=(5e-4, 1e-3, 2e-3),
                     adapter=(1e-3, 2e-3, 4e-3),
                     lora=(1e-3, 2e-3, 4e-3),
-                    bitfit=(1.5e-3, 3e-3, 6e-3),
+                    bitfit=(3e-3, 6e-3, 1.2e-2),
                 ),
                 picked_at=2,  # rates are picked at the size of this number, from 0
                 strengths=(0.1, 1.0, 10.0, 100.0),  # C of the bag of words, picked likewise

@@ -12,6 +12,7 @@ is scored whole begins with the token that texts begin with even where the token
 """
 
 import functools
+import hashlib
 import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -230,8 +231,9 @@ def _harness_class() -> type:
 
         @property
         def tokenizer_name(self) -> str:
-            """What the harness tells caches of different tokenizers apart by."""
-            return self.tokenizer.name
+            """What the harness tells caches of different tokenizers apart by: kind and digest."""
+            digest = hashlib.sha256(self.tokenizer.to_json().encode()).hexdigest()
+            return f'{self.tokenizer.name}-{digest[:12]}'
 
         @property
         def _ours(self) -> tuple[LanguageModel, Params, Tokenizer]:
