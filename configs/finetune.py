@@ -98,8 +98,8 @@ def get_config(variant: str = 'full') -> Any:
 def _rules(trained: list[str]) -> tuple[tuple[str, float], ...]:
     """Regular expressions, and what the rate of the parameters they are found in is multiplied by.
 
-    The first that is found in a path decides; 0 freezes. The head's comes before that of a method,
-    so that a model without any such parameters is an error, and not a head trained alone.
+    The first that is found in a path decides; 0 freezes. The head has a rule of its own: a model
+    that has none of a method's parameters is refused, and not its head trained alone.
     """
     return (*((one, 1.0) for one in trained), ('.*', 0.0)) if trained else (('.*', 1.0),)
 

@@ -23,8 +23,9 @@ _WORKDIR = flags.DEFINE_string(
 _KEEP = flags.DEFINE_bool(
     'keep',
     False,
-    'Whether cells that other code or another machine has measured stay; the report names each '
-    'machine and commit.',
+    'Whether cells stay that other code, another machine or another config has measured: for who '
+    'knows that it makes no difference to them. Seconds compare on one machine only. The report '
+    'says which cells are of which machine and commit.',
 )
 flags.mark_flag_as_required('config')
 

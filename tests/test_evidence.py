@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from experiments import studies
-from nlp_models.analysis import verdicts
+from nlp_models.analysis import gathering, report, verdicts
+from nlp_models.analysis.markdown import Writer
 from nlp_models.analysis.study import Evidence
 
 ROOT = Path(__file__).parent.parent
@@ -84,6 +85,12 @@ def test_thresholds_are_older_than_the_evidence(name):
             known.append(commit)
     if not known:
         pytest.skip('the checkout does not go back so far')
+
+
+def test_the_report_is_that_of_the_evidence():
+    entries = gathering.gather([studies.find(name) for name in studies.STUDIES], FOLDER, FOLDER)
+    written = Writer(FOLDER, ROOT).write(report.compose(entries))
+    assert written == (FOLDER / 'report.md').read_text(), 'make the report again'
 
 
 @pytest.mark.parametrize('claims', [range(1, 27), range(27, 41)])  # sections 2 to 6, 7 to 11

@@ -292,6 +292,20 @@ def test_what_another_machine_has_measured_can_be_kept(tmp_path, monkeypatch):
     assert again == [4, 5, 6, 1, 2, 3]
 
 
+def test_what_was_measured_with_another_config_can_be_kept(tmp_path):
+    study.run(made_up([]), config(), tmp_path)
+    other, again = config(), list[int]()
+    other.thresholds.square = 0.25
+    with pytest.raises(InputError, match='holds a study with another config'):
+        study.run(made_up(again), other, tmp_path)
+    assert study.run(made_up(again), other, tmp_path, keep=True).thresholds == {'square': 0.25}
+    assert study.run(made_up(again), other, tmp_path).thresholds == {'square': 0.25}
+    assert again == []
+    other.size = 'full'  # whose cells may have the same keys
+    with pytest.raises(InputError, match=r'another config: size \('):
+        study.run(made_up(again), other, tmp_path, keep=True)
+
+
 def test_the_manifest_tells_of_every_run(tmp_path, monkeypatch):
     def go(commit, command, killed_at=None):
         monkeypatch.setattr(machine, 'commit', lambda: commit)
@@ -305,6 +319,7 @@ def test_the_manifest_tells_of_every_run(tmp_path, monkeypatch):
     assert [(r['commit'], r['command'], r['cells']) for r in runs] == [
         *(('aaa', 'first', 2), ('bbb+', 'second', 1), ('ccc', 'third', 3))
     ]
+    assert [run['rows'] for run in runs] == [[0, 1], [2], [3, 4, 5]]
     seconds = [row['seconds'] for row in evidence.rows]
     assert evidence.manifest['seconds'] == sum(seconds)
     assert [r['seconds'] for r in runs] == [sum(seconds[:2]), seconds[2], sum(seconds[3:])]
@@ -318,7 +333,7 @@ def test_the_manifest_tells_of_every_run(tmp_path, monkeypatch):
     made = {'commit': 'aaa', 'command': 'first', 'machine': machine.describe()}
     clean = [row | made for row in evidence.rows[:2]]
     last = clean[0] | {'commit': 'ccc', 'command': 'third'}
-    assert study.manifest([*clean, last])['commit'] == 'aaa'
+    assert study.manifest([last, *clean])['commit'] == 'aaa'  # of most cells
     assert study.manifest([*clean, last | {'commit': None}])['commit'] is None
     del last['machine']  # as journals were before
     assert study.manifest([last])['machine'] == {}

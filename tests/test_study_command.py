@@ -124,6 +124,14 @@ def test_a_killed_study_goes_on_and_repeats_nothing(both, tmp_path):
     assert [run['cells'] for run in found['manifest']['runs']] == [len(found['measurements'])]
     assert '--config.timed=' in found['manifest']['command']
 
+    # As if another machine had measured it.
+    path = tmp_path / 'measurements.jsonl'
+    path.write_text(''.join(json.dumps(row | {'stamp': 'another'}) + '\n' for row in after))
+    status, out, err = run('study', *command, '--keep')
+    assert status == 0, err
+    assert f'complexity: {len(after)} of {len(after)} cells were measured before' in out
+    assert evidence(tmp_path) == found
+
 
 def test_several_studies_run_in_order_and_say_what_is_left(both):
     folder, out = both

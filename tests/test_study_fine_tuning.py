@@ -56,7 +56,11 @@ def made_up(
                 'trained': 1000 * share if method in ('adapter', 'lora') else 1000,
                 'seconds': list(50 + NOISE - NOISE.mean()),
                 'steps': 200,
-                'memory': {'step': None, 'gradient': 4_000_000, 'optimizer_state': 8_000_000},
+                'memory': {
+                    'step': 3e9 if method == 'full' else None,
+                    'gradient': 4_000_000,
+                    'optimizer_state': 8_000_000,
+                },
             }
             add({'what': 'docstrings', 'method': method, 'size': size}, value)
     add({'what': 'prose'}, {'old': list(2.0 + NOISE), 'new': list(3.0 + NOISE)})
@@ -115,7 +119,8 @@ def test_pictures_and_table_tell_the_numbers():
     assert 'full +0.500' in forgetting.caption
     table, costs, rates = STUDY.tables(evidence)
     told = [plain(cell).replace('\u00a0', ' ') for cell in costs.rows[0]]
-    assert told == ['full', '0.25', '–', '4 MB', '8 MB']
+    assert told == ['full', '0.25', '3 GB', '4 MB', '8 MB']
+    assert plain(costs.rows[1][2]) == '–'  # not known of this device
     full, *_, bag = table.rows
     assert plain(full[0]) == 'full'
     assert plain(full[1]) == '1,000 (100.00%)'

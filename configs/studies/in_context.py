@@ -29,8 +29,7 @@ THRESHOLDS = dict(
     zero_shot=0.2,
     agreement=0.1,
     # Claim 28. Exact answers after eight examples minus after none; the error after 2 d points over
-    # that after none; right answers of plain models with examples minus without, and, as a control
-    # of these, what models trained on rules get beyond the best fitting of those rules.
+    # that after none; right answers of plain models with examples minus without.
     few_shot=0.05,
     error_ratio=0.5,
     examples=0.02,

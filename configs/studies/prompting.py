@@ -29,9 +29,9 @@ THRESHOLDS = dict(
     # Control. Accuracy with the best label words and scoring, as the other models pick them: well
     # above the half that guessing gets, or there is nothing that a prompt could spoil.
     knows=0.7,
-    # Findings. By how much calibration must narrow a gap, and no more than that may it cost of the
-    # accuracy; how much less a search's best is worth than the search says; how much it is better
-    # than the first prompt that comes to mind.
+    # Findings. By how much calibration must narrow a gap, and how much accuracy it may cost; how
+    # much less a search's best is worth than the search says; how much it is better than the first
+    # prompt that comes to mind.
     narrows=0.02,
     optimism=0.0,
     better=0.02,

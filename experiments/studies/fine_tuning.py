@@ -256,10 +256,10 @@ STUDY = Study(
     'MiniLM, a sentence encoder of 22.6 million parameters with its real weights, learns which '
     'package of the standard library a docstring is from; a small language model that has read '
     'English goes on with code. Every method has as many steps on as much data, and its rate '
-    'picked alike; beside them the same architectures trained from nothing, and for docstrings a '
-    'bag of words, which knows no language at all and may well be enough. Freezing could lose more '
-    'than it saves, one rate for all layers be as good as many, and adapters too small for what '
-    'there is to learn.',
+    'picked in the same way; beside them the same architectures trained from nothing, and for '
+    'docstrings a bag of words, which knows no language at all and may well be enough. Freezing '
+    'could lose more than it saves, one rate for all layers be as good as many, and adapters too '
+    'small for what there is to learn.',
     CLAIMS,
     grid,
     measure,

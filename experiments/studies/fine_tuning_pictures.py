@@ -7,7 +7,7 @@ import numpy as np
 from nlp_models.analysis import drawing
 from nlp_models.analysis.document import Table
 from nlp_models.analysis.intervals import student_t
-from nlp_models.analysis.numbers import last_digit, write
+from nlp_models.analysis.numbers import last_digit, picked, write
 from nlp_models.analysis.study import Evidence, Picture
 
 SCRATCH = 'scratch'
@@ -73,8 +73,9 @@ def _costs(evidence: Evidence) -> Table:
     caption = (
         f'What a step of MiniLM costs, {part["training"]["batch_size"]} texts of at most '
         f'{part["training"]["sequence_length"]} tokens: seconds, mean over the steps with '
-        f'{size_name(part["sizes"][-1])} texts; memory that the compiled step plans for beside '
-        'what it is given; the gradients of what is trained; and what the optimizer keeps.'
+        f'{size_name(part["sizes"][-1])} texts; working '
+        'memory of the compiled step, without parameters, optimizer and batch; the gradients of '
+        'what is trained; and what the optimizer keeps.'
     )
     header = ('method', 'seconds', 'memory', 'gradients', 'optimizer')
     return Table(header, tuple(rows), caption)
@@ -85,11 +86,11 @@ def _rates(evidence: Evidence) -> Table:
     rows = []
     for method in named(evidence.config['code']['methods']):
         found = [evidence.value(what='code', method=method, size=n) for n in sizes]
-        picks = [_picked(value['learning_rate'], value['swept']) for value in found]
+        picks = [picked(value['learning_rate'], value['swept']) for value in found]
         docs = '–'
         if method in part['methods']:
             value = evidence.value(what='rate', method=method)
-            docs = _picked(value['rate'], value['swept'])
+            docs = picked(value['rate'], value['swept'])
         rows.append((METHODS[method], docs, *picks))
     caption = (
         'Learning rates, at their peak, that validation texts picked of a sweep; * the lowest or '
@@ -97,12 +98,6 @@ def _rates(evidence: Evidence) -> Table:
     )
     header = ('method', 'docstrings', *(f'code, {size_name(n)} characters' for n in sizes))
     return Table(header, tuple(rows), caption)
-
-
-def _picked(rate: float, swept: dict[str, float]) -> str:
-    tried = [float(each) for each in swept]
-    edge = len(tried) > 1 and rate in (min(tried), max(tried))
-    return f'{rate:g}{"*" if edge else ""}'
 
 
 def _row(evidence: Evidence, method: str, sizes: Any, base: dict) -> tuple[str, ...]:

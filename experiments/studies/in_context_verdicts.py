@@ -79,15 +79,6 @@ CLAIMS = (
         'argmax_r Σ_i [r(x_i) = y_i]',
         'nlp_models/analysis/text_learning.py',
     ),
-    Claim(
-        0,
-        '7',
-        'A plain language model of this size learns a rule from examples',
-        'right answers to held-out rules after four examples minus after none, asked as the models '
-        'are that were trained on such rules',
-        'argmax_y p(y | x_1, y_1, … x_k, y_k, x)',
-        FILE,
-    ),
 )
 
 
@@ -293,33 +284,6 @@ def _judge_retrieval(evidence: Evidence) -> list[Criterion]:
     ]
 
 
-def _judge_plain(evidence: Evidence) -> list[Criterion]:
-    """That these are at chance means something where other models, asked the same, are not."""
-    shots, limit = str(evidence.config['plain']['judged']), evidence.thresholds['examples']
-    found = []
-    for family in families(evidence, 'plain'):
-        value = evidence.value(what='plain', family=family)['rules']
-        found.append(
-            Criterion(
-                f'a plain {drawing.label(family)}, {KINDS["compositions"]}',
-                f'right answers after {shots} examples minus none',
-                differences(value[shots], value['0']),
-                limit,
-            )
-        )
-    names, chance = families(evidence, 'rules'), evidence.value(what='guessers')
-    right = {name: exact(evidence, name, 'compositions', 'untold', -1) for name in names}
-    best = max(right, key=lambda name: np.nan_to_num(np.mean(right[name]), nan=-1.0))
-    control = Criterion(
-        f'{drawing.label(best)} that was trained on rules, {KINDS["compositions"]}',
-        'exact answers by examples minus those of the trained rule that fits best',
-        tuple(value - chance['compositions']['retrieve'] for value in right[best]),
-        limit,
-        control=True,
-    )
-    return [*found, control]
-
-
 def judge(evidence: Evidence) -> list[dict[str, Any]]:
     """What became of the claims."""
     rules = (
@@ -330,7 +294,6 @@ def judge(evidence: Evidence) -> list[dict[str, Any]]:
         _judge_shift,
         _judge_recall,
         _judge_retrieval,
-        _judge_plain,
     )
     return [
         verdicts.judge(claim, rule(evidence), evidence.thresholds, study=NAME)

@@ -149,7 +149,7 @@ def _network(config: Any) -> strategies.Network:
 
 
 def _rate(config: Any, strategy: str, size: int) -> dict[str, Any]:
-    """The rate that is best by validation texts, with a sample and a seed of nothing else."""
+    """The rate that is best by validation texts, of a sample and a seed used for nothing else."""
     rates = config[strategy].rates
     if len(rates) == 1:
         return {'rate': rates[0], 'swept': {}}
@@ -339,8 +339,10 @@ STUDY = Study(
     'words, a logistic regression on the vectors of MiniLM as it is, MiniLM with all of its '
     'parameters trained on, and a small transformer from nothing. Which is best is asked with few '
     'texts and with many, by validation texts, and scored on test texts, so that one strategy '
-    'could well be the best throughout. Then labels are made wrong, samples lopsided, and a few '
-    'examples poisoned: averaging over many texts could make up for all of it.',
+    'could well be the best throughout. The rate of full fine-tuning is picked at every size, as '
+    'is the strength of the two regressions; that of the transformer once. Then labels are made '
+    'wrong, samples lopsided, and a few examples poisoned: averaging over many texts could make up '
+    'for all of it.',
     CLAIMS,
     grid,
     measure,

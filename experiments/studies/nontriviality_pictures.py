@@ -15,7 +15,7 @@ from experiments.studies.nontriviality_verdicts import (
 from nlp_models.analysis import drawing
 from nlp_models.analysis.document import Table
 from nlp_models.analysis.intervals import student_t
-from nlp_models.analysis.numbers import write
+from nlp_models.analysis.numbers import picked, write
 from nlp_models.analysis.study import Evidence, Picture
 
 LOPSIDED = {'fair': 'fair', 'skewed': 'classes by a power law', 'neighbours': 'of a few files'}
@@ -51,10 +51,11 @@ def _rates(evidence: Evidence) -> Table:
         found = evidence.value(what='full_rate', size=size)
         losses = [found['swept'].get(str(rate)) for rate in part['rates']]
         told = ['–' if loss is None else write(loss) for loss in losses]
-        rows.append((f'{size:,}', str(steps), *told, f'{found["rate"]:g}'))
+        rows.append((f'{size:,}', str(steps), *told, picked(found['rate'], found['swept'])))
     caption = (
         'The rate of full fine-tuning: loss of validation texts, in nats, at each rate that was '
-        'tried, with a sample and a seed of nothing else, and what was picked.'
+        'tried, of a sample and a seed used for nothing else, and what was picked; * the lowest or '
+        'highest that was tried.'
     )
     header = ('texts', 'steps', *(f'{rate:g}' for rate in part['rates']), 'picked')
     return Table(header, tuple(rows), caption)
@@ -109,7 +110,8 @@ def _plot_sizes(evidence: Evidence) -> Picture:
         f'loss, nats. Accuracy: {_captioned(accuracy)}. The transformer’s test loss when it is '
         f'trained for {network["longer"] / network["steps"]:g} times as long: '
         f'{", ".join(longer)} nats. The commonest class is {texts["majority"]:.3f} of the texts. '
-        f'The more texts of all {texts["texts"]["train"]:,}, the more of them seeds have in common.'
+        f'Seeds draw from {texts["texts"]["train"]:,} texts: of the largest samples they have most '
+        'in common, and intervals there are narrower than those of independent samples would be.'
     )
     return Picture('sizes', (34, 35), caption, figure)
 

@@ -43,9 +43,9 @@ CLAIMS = (
     Claim(
         0,
         '8',
-        'Contextual calibration costs no accuracy',
-        'accuracy calibrated minus that by likelihood, mean over all ways of asking: answers at '
-        'chance have no gap either',
+        'Contextual calibration costs hardly any accuracy',
+        'accuracy calibrated minus that by likelihood, mean over all ways of asking; two points '
+        'may be lost. It was asked of what had been measured before',
         'q ∝ p / p_cf',
         'nlp_models/adaptation/normalization.py',
     ),
@@ -136,6 +136,7 @@ def _judge_calibration(evidence: Evidence) -> list[Criterion]:
 
 
 def _judge_cost(evidence: Evidence) -> list[Criterion]:
+    """What a narrower gap is worth: answers at chance have none either."""
     return [
         Criterion(
             f'{drawing.label(family)}, {text}',

@@ -25,7 +25,8 @@ class Journal:
         Args:
           path: the file.
           stamp: names the code and the machine.
-          keep: whether lines of another stamp are found, too, where there is none of this one.
+          keep: whether lines of another stamp are found, too, where there is none of this one: the
+            last of them.
         """
         self._path, self._stamp = path, stamp
         self._rows: dict[str, dict] = {}
@@ -74,8 +75,18 @@ class Journal:
 
 
 @contextlib.contextmanager
-def open_folder(path: Path, config: Any) -> Iterator[Path]:
-    """A study's folder, made where it is not there and held by this process alone."""
+def open_folder(path: Path, config: Any, keep: bool = False) -> Iterator[Path]:
+    """A study's folder, made where it is not there and held by this process alone.
+
+    Args:
+      path: the folder.
+      config: of the study.
+      keep: whether it may be the folder of another config of the same study and size, which this
+        one then replaces.
+
+    Raises:
+      InputError: where it is in use, cannot be written, or holds something else.
+    """
     try:
         path.mkdir(parents=True, exist_ok=True)
         lock = open(path / '.lock', 'a')  # noqa: SIM115 – held until the end
@@ -88,7 +99,8 @@ def open_folder(path: Path, config: Any) -> Iterator[Path]:
             raise InputError(f'workdir {path} is in use by another process') from None
         if (path / 'config.json').exists():
             stored = json.loads(read_config(path).to_json())
-            if changed := differences(stored, json.loads(config.to_json())):
+            changed = differences(stored, json.loads(config.to_json()))
+            if changed and not (keep and changed.keys().isdisjoint(('study', 'size'))):
                 listed = ', '.join(f'{n} ({a!r}, now {b!r})' for n, (a, b) in changed.items())
                 raise InputError(
                     f'workdir {path} holds a study with another config: {listed}; '

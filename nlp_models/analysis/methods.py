@@ -103,8 +103,8 @@ def commits(entries: Sequence[Entry]) -> Text:
     by_study = {entry.study.name: entry.evidence for entry in entries if entry.evidence}
     counts: dict[str | None, int] = {}
     for evidence in by_study.values():
-        commit = evidence.manifest['commit']
-        counts[commit] = counts.get(commit, 0) + 1
+        for commit in dict.fromkeys(run['commit'] for run in _runs(evidence)):
+            counts[commit] = counts.get(commit, 0) + 1
     parts: list[Any] = []
     for commit, count in counts.items():
         of = '' if len(counts) == 1 else f' ({count} of {len(by_study)} studies)'
@@ -174,10 +174,10 @@ def _setting(evidence: Evidence) -> list[Any]:
                 ('machine', _machine(manifest['machine'])),
                 ('software', _software(manifest['machine'])),
                 ('commit', _commit(manifest['commit'])),
-                *_kept(evidence),
                 ('threshold hash', Code(threshold_hash(config['thresholds']))),
             )
         ),
+        *_elsewhere(evidence),
         Details('Thresholds', (Definitions(thresholds),)),
         Details('The whole config', (Command('\n'.join(settings(config))),)),
     ]
@@ -210,38 +210,38 @@ def _commit(commit: str | None) -> tuple[Any, ...]:
     return ('commit ', Code(commit.rstrip('+')[:12]), changed)
 
 
-def _made(evidence: Evidence) -> dict[Any, tuple[int, dict[str, Any], str | None]]:
-    """How many cells are of which machine and commit, by what a report tells of these."""
-    manifest, found = evidence.manifest, dict[Any, tuple[int, dict[str, Any], str | None]]()
-    for run in manifest.get('runs', [{'cells': len(evidence.rows)}]):
-        made = {name: run.get(name, manifest[name]) for name in ('machine', 'commit')}
-        count, *_ = found.get(_told(**made), (0,))
-        found[_told(**made)] = (count + run['cells'], made['machine'], made['commit'])
-    return found
-
-
-def _told(machine: Mapping[str, Any], commit: str | None) -> tuple[Any, ...]:
-    return (_machine(machine), _software(machine), commit)
+def _runs(evidence: Evidence) -> list[dict[str, Any]]:
+    """By what a study was measured; older evidence tells less of it."""
+    manifest = evidence.manifest
+    made = {name: manifest[name] for name in ('machine', 'commit')}
+    return [made | run for run in manifest.get('runs', [{'cells': len(evidence.rows)}])]
 
 
 def _places(evidence: Evidence) -> tuple[Any, ...]:
     """On which machines and at which commits, in a sentence."""
-    made, parts = _made(evidence).values(), []
-    for count, machine, commit in made:
-        of = '' if len(made) == 1 else f' ({count} of {len(evidence.rows)} measurements)'
-        parts += [' and on ', f'{_machine(machine)}, at ', *_commit(commit), of]
+    counts: dict[tuple[str, str | None], int] = {}
+    for run in _runs(evidence):
+        place = _machine(run['machine']), run['commit']
+        counts[place] = counts.get(place, 0) + run['cells']
+    parts: list[Any] = []
+    for (machine, commit), count in counts.items():
+        of = '' if len(counts) == 1 else f' ({count} of {len(evidence.rows)} measurements)'
+        parts += [' and on ', f'{machine}, at ', *_commit(commit), of]
     return tuple(parts[1:])
 
 
-def _kept(evidence: Evidence) -> list[tuple[str, Text]]:
-    """What of a study was measured elsewhere than what its page names first."""
-    manifest, rows = evidence.manifest, []
-    head = _told(manifest['machine'], manifest['commit'])
-    for told, (count, machine, commit) in _made(evidence).items():
-        if told != head:
-            of = f'{count} of {len(evidence.rows)} measurements on {_machine(machine)}, '
-            rows.append(('also measured', (of, f'{_software(machine)}, at ', *_commit(commit))))
-    return rows
+def _elsewhere(evidence: Evidence) -> list[Any]:
+    """Which cells are of which machine and commit, where they are not all of one."""
+    runs, rows = _runs(evidence), []
+    if len(runs) == 1:
+        return []
+    for run in runs:
+        keys = [evidence.rows[i]['key'] for i in run.get('rows', ())]
+        names = '; '.join(' '.join(map(str, key.values())) for key in keys)
+        where = f'{_machine(run["machine"])}; {_software(run["machine"])}'
+        rows.append((str(run['cells']), _commit(run['commit']), where, names or 'not told'))
+    header = ('measurements', 'commit', 'machine and software', 'which')
+    return [Details('Which was measured where', (Table(header, tuple(rows)),))]
 
 
 def _software(machine: Mapping[str, Any]) -> str:

@@ -1,7 +1,8 @@
 """How measured numbers are written: as many digits as their intervals allow, no more."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 _RAISED = str.maketrans('-0123456789', '⁻⁰¹²³⁴⁵⁶⁷⁸⁹')
 
@@ -61,3 +62,15 @@ def duration(seconds: float | int) -> str:
     if seconds < 90:
         return f'{seconds:.0f} s'
     return f'{seconds / 60:.1f} min' if seconds < 5400 else f'{seconds / 3600:.1f} h'
+
+
+def picked(value: float, tried: Mapping[str, Any]) -> str:
+    """A setting that a sweep has picked, such as '0.003*', the * where it is at the sweep's edge.
+
+    Args:
+      value: the setting.
+      tried: what came of each, by the setting as text.
+    """
+    settings = [float(each) for each in tried]
+    edge = len(settings) > 1 and value in (min(settings), max(settings))
+    return f'{value:g}{"*" if edge else ""}'

@@ -172,9 +172,10 @@ def run(
       say: told each cell with the time it took and what is left.
       command: that repeats the study, for the report.
       code: files beside the package that the numbers depend on: the study's own.
-      keep: whether cells of other code and other machines are not done again either. It is for
-        whoever knows that what has changed since does not matter to them: cells that build on each
-        other, such as a rate and what is trained with it, may then be of different code.
+      keep: whether cells of other code, other machines and another config are not done again
+        either. It is for whoever knows that what has changed does not matter to them: cells that
+        build on each other, such as a rate and what is trained with it, may then be of different
+        code, and seconds that are compared of different machines.
       clock: tells the time in seconds.
 
     Returns:
@@ -186,7 +187,7 @@ def run(
     """
     require(config.study == study.name, 'study', config.study, f'must be {study.name}')
     cells = list(study.grid(config))
-    with open_folder(Path(workdir), config) as folder:
+    with open_folder(Path(workdir), config, keep) as folder:
         journal = Journal(folder / 'measurements.jsonl', stamp(code), keep)
         made = {'commit': machine.commit(), 'command': command, 'machine': machine.describe()}
         done = [journal.find(cell.key) for cell in cells]
@@ -237,20 +238,25 @@ def manifest(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
       rows: of the journal, one a cell, with `seconds`, `commit`, `command` and `machine`.
 
     Returns:
-      `runs`: each commit, command and machine with its `cells` and `seconds`, in the order of the
-      cells; `commit`, `command`, `machine`: of the first of them, but where some are of files that
-      no commit holds, of the first of those; `seconds`: of all cells.
+      `runs`: each commit, command and machine with its number of `cells`, which `rows` these are,
+      from 0, and their `seconds`; `commit`, `command`, `machine`: of the one that has most cells,
+      but where some are of files that no commit holds, of one of those; `seconds`: of all cells.
     """
     runs: dict[str, dict[str, Any]] = {}
-    for row in rows:
+    for i, row in enumerate(rows):
         made = {name: row[name] for name in ('commit', 'command')}
         made['machine'] = row.get('machine', {})  # older journals do not tell
         name = json.dumps(made, sort_keys=True)
-        run = runs.setdefault(name, {**made, 'cells': 0, 'seconds': 0.0})
+        run = runs.setdefault(name, {**made, 'cells': 0, 'rows': [], 'seconds': 0.0})
         run['cells'] += 1
+        run['rows'].append(i)
         run['seconds'] += row['seconds']
     found = list(runs.values())
-    head = min(found, key=lambda run: bool(run['commit']) and not run['commit'].endswith('+'))
+
+    def clean(run: dict[str, Any]) -> bool:
+        return bool(run['commit']) and not run['commit'].endswith('+')
+
+    head = min(found, key=lambda run: (clean(run), -run['cells']))
     return {
         'commit': head['commit'],
         'command': head['command'],
