@@ -54,7 +54,7 @@ def made_up(
                 'untouched': True,
                 'parameters': 1000,
                 'trained': 1000 * share if method in ('adapter', 'lora') else 1000,
-                'seconds': list(50 + NOISE - NOISE.mean()),
+                'seconds': list(50 + NOISE),
                 'steps': 200,
                 'memory': {
                     'step': 3e9 if method == 'full' else None,
@@ -63,6 +63,10 @@ def made_up(
                 },
             }
             add({'what': 'docstrings', 'method': method, 'size': size}, value)
+    times = {
+        name: [0.5 if name == 'full' else 0.25] * 6 for name in config.docstrings.timed.methods
+    }
+    add({'what': 'costs'}, {'seconds': times, 'place': '2 CPU cores'})
     add({'what': 'prose'}, {'old': list(2.0 + NOISE), 'new': list(3.0 + NOISE)})
     for size in config.code.sizes:
         for method in config.code.methods:
@@ -119,8 +123,9 @@ def test_pictures_and_table_tell_the_numbers():
     assert 'full +0.500' in forgetting.caption
     table, costs, rates = STUDY.tables(evidence)
     told = [plain(cell).replace('\u00a0', ' ') for cell in costs.rows[0]]
-    assert told == ['full', '0.25', '3 GB', '4 MB', '8 MB']
-    assert plain(costs.rows[1][2]) == '–'  # not known of this device
+    assert told == ['full', '0.5', '1', '3 GB', '4 MB', '8 MB']
+    told = [plain(cell) for cell in costs.rows[1]][:4]  # the memory of this device is not known
+    assert told == ['freezing', '0.25', '0.50 (0.50 to 0.50)', '–']
     full, *_, bag = table.rows
     assert plain(full[0]) == 'full'
     assert plain(full[1]) == '1,000 (100.00%)'
@@ -186,6 +191,13 @@ def test_docstrings_are_measured(tmp_path, fresh):
         share = value['trained'] / value['parameters']
         assert share == 1 if method == SCRATCH else share < 0.2
         assert json.loads(json.dumps(value)) == value
+
+
+def test_steps_are_timed_side_by_side(tmp_path, fresh):
+    value = STUDY.measure(small(tmp_path), {'what': 'costs'}, Evidence('', {}, [], {}))
+    assert list(value['seconds']) == ['full', 'freeze']
+    assert all(len(times) == 2 and min(times) > 0 for times in value['seconds'].values())
+    assert 'core' in value['place']
 
 
 def test_a_run_is_what_a_plain_loop_does(tmp_path, fresh):

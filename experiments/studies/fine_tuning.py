@@ -8,7 +8,7 @@ from ml_collections import ConfigDict
 
 from experiments.studies.fine_tuning_pictures import SCRATCH, named, plot, tables
 from experiments.studies.fine_tuning_verdicts import CLAIMS, judge
-from nlp_models.analysis import bag_of_words, datasets, fine_tuning, minilm, moving
+from nlp_models.analysis import bag_of_words, cell_costs, datasets, fine_tuning, minilm, moving
 from nlp_models.analysis.study import Cell, Evidence, Study
 from nlp_models.data import labelled, store
 from nlp_models.data.source_code import read_code
@@ -29,6 +29,7 @@ def grid(config: Any) -> list[Cell]:
         for n, steps in zip(part.sizes, part.steps, strict=True):
             key = {'what': 'docstrings', 'method': method, 'size': n}
             cells.append(Cell(key, seeds * (8.0 + 0.3 * steps)))
+    cells.append(Cell({'what': 'costs'}, 10.0 * len(part.timed.methods)))
     cells.append(Cell({'what': 'prose'}, 40.0))
     cells += [
         Cell({'what': 'code', 'method': method, 'size': n}, 15.0)
@@ -50,6 +51,8 @@ def measure(config: Any, key: dict, evidence: Evidence) -> dict[str, Any]:
         case 'docstrings':
             rate = evidence.value(what='rate', method=key['method'])['rate']
             return _docstrings(config, key['method'], key['size'], rate)
+        case 'costs':
+            return _costs(config)
         case 'prose':
             return _prose(config)
     return _code(config, key['method'], key['size'])
@@ -80,20 +83,22 @@ def _method(config: Any, method: str) -> fine_tuning.Method:
     name = f'{method} {config.to_json()}'
     if name not in _prepared:
         _prepared.clear()
-        source = _source(config.minilm)
-        texts = _texts(config)
-        part = config.docstrings
-        _prepared[name] = fine_tuning.prepare(
-            source,
-            part.methods[method],
-            texts.train,
-            num_classes=len(texts.labels),
-            training=part.training,
-            asked=None if method == SCRATCH else part.asked,
-            scratch=method == SCRATCH,
-            num_devices=config.num_devices,
-        )
+        _prepared[name] = _prepare(config, method)
     return _prepared[name]
+
+
+def _prepare(config: Any, method: str) -> fine_tuning.Method:
+    part, texts = config.docstrings, _texts(config)
+    return fine_tuning.prepare(
+        _source(config.minilm),
+        part.methods[method],
+        texts.train,
+        num_classes=len(texts.labels),
+        training=part.training,
+        asked=None if method == SCRATCH else part.asked,
+        scratch=method == SCRATCH,
+        num_devices=config.num_devices,
+    )
 
 
 def _base(config: Any) -> dict[str, Any]:
@@ -192,6 +197,18 @@ def _docstrings(config: Any, method: str, size: int, rate: float) -> dict[str, A
         'parameters': ready.parameters,
         'trained': ready.trained_parameters,
         'memory': ready.memory,
+    }
+
+
+def _costs(config: Any) -> dict[str, Any]:
+    """What a step of each method takes, all of them on the same machine at the same time."""
+    part = config.docstrings
+    ready = [_prepare(config, method) for method in part.timed.methods]
+    some = _texts(config).train
+    found = fine_tuning.step_seconds(ready, some, part.training, rounds=part.timed.rounds)
+    return {
+        'seconds': dict(zip(part.timed.methods, found, strict=True)),
+        'place': cell_costs.place(),
     }
 
 

@@ -5,14 +5,14 @@ the number of steps) is no part of the program, so one compiled step serves all 
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nlp_models import trees
+from nlp_models import timing, trees
 from nlp_models.adaptation import building, rules
 from nlp_models.data.labelled import Labelled, draw_balanced
 from nlp_models.data.labelled_batches import labelled_batch
@@ -231,3 +231,44 @@ def fit(
         diverged=int(state.bad_step) >= 0,
         untouched=untouched,
     )
+
+
+def step_seconds(
+    methods: Sequence[Method], examples: Labelled, training: Any, *, rounds: int
+) -> list[list[float]]:
+    """What a training step of each method takes, in turn, so that they compare.
+
+    Args:
+      methods: from `prepare`.
+      examples: what is trained on, at a rate of 0.
+      training: as there.
+      rounds: steps of each that are timed, after one that is not.
+
+    Returns:
+      Of each, the seconds of its steps, each waited for.
+    """
+    batch = labelled_batch(
+        examples,
+        batch_size=training.batch_size,
+        length=training.sequence_length,
+        seed=0,
+        step=0,
+    )
+    clocks = [_step_clock(method, batch, rounds + 1) for method in methods]
+    return timing.rounds(clocks, least=rounds, most=rounds)
+
+
+def _step_clock(method: Method, batch: Any, steps: int) -> Callable[[], float]:
+    devices = method.devices
+    carry = devices.replicate((np.float32(0), method.begin(method.start(0), steps)))
+    placed = devices.shard(batch)
+
+    def step() -> float:
+        nonlocal carry
+        started = time.perf_counter()
+        carry, sums = method.advance(carry, placed)
+        jax.block_until_ready((carry, sums))
+        return time.perf_counter() - started
+
+    step()
+    return step
