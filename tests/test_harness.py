@@ -178,7 +178,7 @@ def test_the_class_answers_requests_in_order_and_lets_them_be_kept(found, monkey
         assert kept == [(method, *pair) for pair in zip(arguments, said, strict=True)]
     model, params, tokenizer = found['gpt2']
     names = {
-        type(ours)(model, params, each).tokenizer_name
+        type(ours)(model, params, each).tokenizer_name  # pyright: ignore
         for each in (tokenizer, tokenizer, *(learn_tokenizer('chars', t, 0) for t in ('ab', 'abc')))
     }
     assert len(names) == 3  # caches of two tokenizers of a kind are told apart

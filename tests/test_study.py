@@ -295,7 +295,7 @@ def test_what_another_machine_has_measured_can_be_kept(tmp_path, monkeypatch):
 def test_what_was_measured_with_another_config_can_be_kept(tmp_path):
     study.run(made_up([]), config(), tmp_path)
     other, again = config(), list[int]()
-    other.thresholds.square = 0.25
+    other.thresholds = {'square': 0.25}
     with pytest.raises(InputError, match='holds a study with another config'):
         study.run(made_up(again), other, tmp_path)
     assert study.run(made_up(again), other, tmp_path, keep=True).thresholds == {'square': 0.25}

@@ -81,8 +81,8 @@ def _costs(evidence: Evidence) -> Table:
         f'What a step of MiniLM costs, {part["training"]["batch_size"]} texts of at most '
         f'{part["training"]["sequence_length"]} tokens, on {timed["place"]}: seconds, the median '
         f'of {len(full)} steps; that over those of full, taken in turn (95 %); working memory of '
-        'the compiled step, without parameters, optimizer and batch; the gradients of what is trained; '
-        'and what the optimizer keeps.'
+        'the compiled step, without parameters, optimizer and batch; the gradients of what is '
+        'trained; and what the optimizer keeps.'
     )
     header = ('method', 'seconds', 'over full', 'memory', 'gradients', 'optimizer')
     return Table(header, tuple(rows), caption)
