@@ -95,7 +95,9 @@ def _plot_sizes(evidence: Evidence) -> Picture:
         lower, gap, ylabel='test minus training loss', xlabel='texts to train on', **how
     )
     for axes in (upper, lower):
-        axes.set_xticks(list(sizes), labels=[f'{size:,}' for size in sizes])
+        near = [b < 2 * a for a, b in zip((0, *sizes), sizes, strict=False)]  # one below the other
+        labels = ['\n' * low + f'{size:,}' for size, low in zip(sizes, near, strict=True)]
+        axes.set_xticks(list(sizes), labels=labels)
         axes.minorticks_off()
     longer, network = [], evidence.config['network']
     for size in (sizes[0], sizes[-1]):
