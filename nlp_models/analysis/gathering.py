@@ -230,5 +230,5 @@ def _alike(one: Any, other: Any) -> bool:
     if isinstance(one, list | tuple) and isinstance(other, list | tuple):
         return len(one) == len(other) and all(map(_alike, one, other))
     if isinstance(one, int | float) and isinstance(other, int | float):
-        return one == other or math.isclose(one, other, rel_tol=1e-9, abs_tol=1e-12)
+        return bool(one == other) or math.isclose(one, other, rel_tol=1e-9, abs_tol=1e-12)
     return one == other

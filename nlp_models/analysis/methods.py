@@ -254,7 +254,7 @@ def _machine(machine: Mapping[str, Any]) -> str:
     if cores := machine.get('cores'):
         parts.append(f'{cores} core{"s" * (cores != 1)}')
     if memory := machine.get('memory_bytes'):
-        parts.append(in_bytes(memory))
+        parts.append(in_bytes(float(memory)))
     if machine.get('platform', 'cpu') != 'cpu':
         parts.append(f'{machine.get("devices", 1)} × {machine.get("device", "device")}')
     return ', '.join(parts)
