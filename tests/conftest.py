@@ -7,6 +7,7 @@ programs are; with `--optimized` everything is.
 """
 
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -107,6 +108,7 @@ SLOW = (
     'test_sources.py::test_a_pretrained_folder_is_trained_on[lm-llama-numbers0]',
     'test_sources.py::test_a_pretrained_folder_is_trained_on[mlm-bert-numbers1]',
     'test_strings.py::test_both_kinds_learn[halves]',
+    'test_evidence.py::test_the_report_is_that_of_the_evidence',
     'test_study_architectures.py::test_strings_are_measured_at_equal_operations',
     'test_study_architectures.py::test_vectors_are_measured_on_real_pairs',
     'test_study_command.py::test_a_killed_study_goes_on_and_repeats_nothing',
@@ -124,10 +126,77 @@ SLOW = (
 )
 
 
+# Likewise cases of a test whose other cases have the same code to go through: file and test to what
+# is found in the names of such cases.
+SLOW_CASES = {
+    'test_attention.py::test_in_pieces_with_a_cache_as_at_once': '^3-0|^5-1-plain',
+    'test_attention.py::test_remat_and_scan_layers_change_nothing': 'post',
+    'test_attention_implementations.py::test_bfloat16': 'all',
+    'test_attention_implementations.py::test_blocks_hidden_whole_are_not_computed': 'start|: 10',
+    'test_attention_implementations.py::test_the_whole_batch_at_once_as_elsewhere_than_on_a_cpu': (
+        'all|padding'
+    ),
+    'test_attention_implementations.py::test_values_and_gradients': (
+        '^(?!chunked).*-(whole blocks|nothing hidden|wide window|window of one|window past the end|'
+        'window both ways|start|window|causal, whole blocks)$'
+    ),
+    'test_attention_implementations.py::test_what_is_hidden_cannot_change_a_bit': (
+        '-(causal|causal, more queries|causal, whole blocks|one token|padding|start|wide window|'
+        'window|window both ways|window of one|window past the end|window, padding)$'
+    ),
+    'test_attention_implementations.py::test_two_devices_take_their_rows_one_after_the_other': (
+        'window'
+    ),
+    'test_beam_search.py::test_a_batch_is_each_prompt_searched_by_hand': 'scanned',
+    'test_beam_search.py::test_full_width_is_all_sequences': '^0',
+    'test_bottleneck.py::test_a_model_with_fresh_adapters_computes_what_it_did': 'mingru|rotary',
+    'test_bottleneck.py::test_forward_mode_is_there_where_the_config_asks_for_it': 'rotary',
+    'test_classifier.py::test_the_logits_are_of_the_pooled_vectors': 'mingru|rotary',
+    'test_decoding.py::test_a_condition_belongs_to_its_row_and_the_context_ends_the_text': '12',
+    'test_decoding.py::test_past_the_context_each_row_goes_on_from_its_last_half': 'learned|rotary',
+    'test_decoding.py::test_sampled_rows_are_as_if_alone': '^rnn$|windowed',
+    'test_embedding.py::test_together_is_one_by_one_in_the_order_given': 'gru',
+    'test_encoders.py::test_the_first_loss_is_that_of_guessing': 'gru',
+    'test_finetuning.py::test_before_the_first_step_it_says_what_the_base_says': 'pfeiffer|lowest',
+    'test_in_context.py::test_what_contexts_share_is_read_once_and_changes_nothing': 'rotary',
+    'test_lora.py::test_at_first_nothing_is_changed_and_merged_it_is_the_same_model': (
+        'encoder|luong|rotary'
+    ),
+    'test_models.py::test_the_first_loss_is_that_of_guessing': 'residual|none|remat|sinusoidal_p',
+    'test_models.py::test_tied_embeddings_are_one_matrix': 'none',
+    'test_newton.py::test_long_sequences_are_the_scans': 'lstm',
+    'test_operations.py::test_a_models_gradient_is_the_same_with_every_choice_and_with_none': (
+        'mingru|rnn'
+    ),
+    'test_prefix.py::test_at_first_it_is_as_if_the_drawn_tokens_had_been_read': 'sinus|scanned',
+    'test_prefix.py::test_at_once_token_by_token_and_in_pieces_it_is_the_same': 'sinus|scanned',
+    'test_pretrained_export.py::test_a_model_of_ours_comes_back_as_what_it_computes': (
+        'scanned|some_biases'
+    ),
+    'test_pretrained_memory.py::test_reading_peaks_below_1_3_times_the_size': '16-True|32-False',
+    'test_seq2seq.py::test_at_once_is_token_by_token_is_two_halves': 'none|gru_luong|lstm|post',
+    'test_tasks.py::test_hidden_tokens_are_the_same_for_any_number_of_devices': '1|2',
+    'test_through_time.py::test_bfloat16_is_no_further_off_than_autodiff': 'tanh|reset',
+    'test_through_time.py::test_devices_share_the_rows_and_sum_the_gradients_of_the_weights': (
+        'gru-4|reset_after-4|lstm-2|sigmoid'
+    ),
+    'test_through_time.py::test_float32_compiled_as_users_programs_are': 'rnn|reset',
+    'test_through_time.py::test_forward_mode_is_for_autodiff_alone': 'tanh',
+    'test_through_time.py::test_it_is_the_gradient_of_the_plain_scan': '^two steps',
+    'test_through_time.py::test_second_derivatives': 'rnn|reset',
+    'test_through_time.py::test_vmap_over_seeds': 'tanh|reset',
+    'test_through_time.py::test_without_jit': 'lstm',
+    'test_training.py::test_devices_agree_with_sgd': '2-rnn|2-gru',
+    'test_training.py::test_what_is_donated_is_gone_and_changes_nothing': '1',
+}
+
+
 @pytest.hookimpl(tryfirst=True)  # before tests are picked by their marks
 def pytest_collection_modifyitems(items):
     for item in items:
-        if item.nodeid.endswith(SLOW):
+        test, _, case = item.nodeid.partition('/')[2].partition('[')
+        cases = SLOW_CASES.get(test)
+        if item.nodeid.endswith(SLOW) or (cases and re.search(cases, case.removesuffix(']'))):
             item.add_marker(pytest.mark.slow)
 
 

@@ -87,6 +87,14 @@ def test_thresholds_are_older_than_the_evidence(name):
         pytest.skip('the checkout does not go back so far')
 
 
+def test_the_report_tells_the_verdicts():
+    text = (FOLDER / 'report.md').read_text().replace('\\', '')  # as it is without Markdown
+    for folder in shipped().values():
+        for verdict in json.loads((folder / 'verdicts.json').read_text()):
+            line = next(line for line in text.splitlines() if f'{verdict["statement"]}](#' in line)
+            assert f'**{verdict["verdict"]}**' in line
+
+
 def test_the_report_is_that_of_the_evidence():
     entries = gathering.gather([studies.find(name) for name in studies.STUDIES], FOLDER, FOLDER)
     written = Writer(FOLDER, ROOT).write(report.compose(entries))
