@@ -54,8 +54,6 @@ def made_up(
                 'untouched': True,
                 'parameters': 1000,
                 'trained': 1000 * share if method in ('adapter', 'lora') else 1000,
-                'seconds': list(50 + NOISE),
-                'steps': 200,
                 'memory': {
                     'step': 3e9 if method == 'full' else None,
                     'gradient': 4_000_000,
@@ -193,8 +191,22 @@ def test_docstrings_are_measured(tmp_path, fresh):
         assert json.loads(json.dumps(value)) == value
 
 
-def test_steps_are_timed_side_by_side(tmp_path, fresh):
+def test_steps_are_timed_side_by_side(tmp_path, fresh, monkeypatch):
+    prepare, order = study_file._prepare, []
+
+    def watched(config, method):
+        ready = prepare(config, method)
+
+        def advance(*given):
+            order.append(method)
+            return ready.advance(*given)
+
+        return ready._replace(advance=advance)
+
+    monkeypatch.setattr(study_file, '_prepare', watched)
     value = STUDY.measure(small(tmp_path), {'what': 'costs'}, Evidence('', {}, [], {}))
+    # One of each that is not timed, and then in turn, who goes first changing.
+    assert order == ['full', 'freeze', 'full', 'freeze', 'freeze', 'full']
     assert list(value['seconds']) == ['full', 'freeze']
     assert all(len(times) == 2 and min(times) > 0 for times in value['seconds'].values())
     assert 'core' in value['place']

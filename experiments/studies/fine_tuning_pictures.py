@@ -70,13 +70,14 @@ def _costs(evidence: Evidence) -> Table:
     full = timed['seconds']['full']
     for method in named(timed['seconds']):
         seconds = timed['seconds'][method]
-        low, high, _ = timing.median_interval(np.divide(seconds, full).tolist())
-        over = statistics.median(np.divide(seconds, full).tolist())
-        ratio = '1' if method == 'full' else f'{over:.2f} ({low:.2f} to {high:.2f})'
+        over = np.divide(seconds, full).tolist()
+        low, high, _ = timing.median_interval(over)
+        told = f'{statistics.median(over):.2f} ({low:.2f} to {high:.2f})'
+        ratio = '1' if method == 'full' else told
         value = evidence.value(what='docstrings', method=method, size=part['sizes'][-1])
         memory = [value['memory'][name] for name in ('step', 'gradient', 'optimizer_state')]
-        told = ['–' if size is None else drawing.in_bytes(float(size)) for size in memory]
-        rows.append((METHODS[method], write(statistics.median(seconds)), ratio, *told))
+        sizes = ['–' if size is None else drawing.in_bytes(float(size)) for size in memory]
+        rows.append((METHODS[method], write(statistics.median(seconds)), ratio, *sizes))
     caption = (
         f'What a step of MiniLM costs, {part["training"]["batch_size"]} texts of at most '
         f'{part["training"]["sequence_length"]} tokens, on {timed["place"]}: seconds, the median '

@@ -105,14 +105,7 @@ def _texts(config: Any) -> _Texts:
         # From all over the split, which is in the order of the packages.
         rows = np.linspace(0, len(one) - 1, min(most or len(one), len(one))).astype(int)
         splits.append(_take(Sample(one.texts, one.targets), rows))
-    train, validation, test = splits
-    return _Texts(
-        train,
-        validation,
-        test,
-        labels=found.labels,
-        tokenizer=found.tokenizer,
-    )
+    return _Texts(*splits, labels=found.labels, tokenizer=found.tokenizer)
 
 
 def _take(sample: Sample, rows: Any) -> Sample:

@@ -151,13 +151,7 @@ def prepare(
         return jax.device_get(init_state(params, optimizer, steps, None, plan.trained))
 
     state = begin(first, 1)
-    batch = labelled_batch(
-        examples,
-        batch_size=training.batch_size,
-        length=training.sequence_length,
-        seed=0,
-        step=0,
-    )
+    batch = _batch(examples, training, seed=0, step=0)
     placed = devices.replicate((np.float32(peak), state))
     compiled, seconds = devices.compile(advance, placed, devices.shard(batch), donate=True)
     kept = trees.count(trees.split(first, plan.trained)[0])
@@ -203,13 +197,7 @@ def fit(
     jax.block_until_ready(carry)
     started = time.perf_counter()
     for step in range(steps):
-        batch = labelled_batch(
-            examples,
-            batch_size=training.batch_size,
-            length=training.sequence_length,
-            seed=seed,
-            step=step,
-        )
+        batch = _batch(examples, training, seed=seed, step=step)
         carry, sums = method.advance(carry, devices.shard(batch))
         pipeline.add(sums)
         losses.append(sums)
@@ -233,6 +221,11 @@ def fit(
     )
 
 
+def _batch(examples: Labelled, training: Any, *, seed: int, step: int) -> Any:
+    size, length = training.batch_size, training.sequence_length
+    return labelled_batch(examples, batch_size=size, length=length, seed=seed, step=step)
+
+
 def step_seconds(
     methods: Sequence[Method], examples: Labelled, training: Any, *, rounds: int
 ) -> list[list[float]]:
@@ -247,13 +240,7 @@ def step_seconds(
     Returns:
       Of each, the seconds of its steps, each waited for.
     """
-    batch = labelled_batch(
-        examples,
-        batch_size=training.batch_size,
-        length=training.sequence_length,
-        seed=0,
-        step=0,
-    )
+    batch = _batch(examples, training, seed=0, step=0)
     clocks = [_step_clock(method, batch, rounds + 1) for method in methods]
     return timing.rounds(clocks, least=rounds, most=rounds)
 
